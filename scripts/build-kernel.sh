@@ -1,0 +1,114 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# build-kernel.sh plain|grafted [--config-fragment FILE]... [--name NAME]
+#
+# Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME>, NAME
+# being "plain" or "grafted" unless given. Both go through ccache and share
+# every object that the graft does not change.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	die "usage: build-kernel.sh plain|grafted [--config-fragment FILE]... [--name NAME]"
+}
+
+kind=${1:-}
+case $kind in
+plain|grafted) shift ;;
+*) usage ;;
+esac
+name=$kind
+extra=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--config-fragment)
+		[ -r "${2:-}" ] || die "cannot read the configuration fragment '${2:-}'"
+		extra+=("$(realpath "$2")")
+		shift 2 ;;
+	--name)
+		[ -n "${2:-}" ] || usage
+		name=$2
+		shift 2 ;;
+	*) usage ;;
+	esac
+done
+
+need gcc make flex bison bc ccache python3
+"$IQ_ROOT/scripts/sources.sh" kernel
+plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
+id=$(basename "$plain_src")
+
+# ccache hits across the two trees only if the source has the same path as
+# seen from the build directory. Hence the second, congruent root
+# grafted/{src,build}; the documented names are links into it.
+if [ "$kind" = plain ]; then
+	src=$plain_src
+	obj=$IQ_CACHE/build/$id-$name
+	link=
+else
+	src=$IQ_CACHE/grafted/src/$id
+	obj=$IQ_CACHE/grafted/build/$id-$name
+	link=$IQ_CACHE/build/$id-$name
+fi
+take_lock "kernel-$kind"
+
+export CCACHE_DIR=$IQ_CACHE/ccache
+export CCACHE_BASEDIR=$IQ_CACHE
+export CCACHE_NOHASHDIR=1
+# A fixed build identity keeps the few objects that hold it shareable.
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
+export KBUILD_BUILD_VERSION=1
+export KBUILD_BUILD_USER=iommu-quarantine
+export KBUILD_BUILD_HOST=localhost
+unset MAKEFLAGS MFLAGS MAKELEVEL KERNELRELEASE KBUILD_OUTPUT ARCH CROSS_COMPILE
+
+if [ "$kind" = grafted ]; then
+	"$IQ_ROOT/scripts/graft.py" sync "$plain_src" "$src"
+	mkdir -p "$IQ_CACHE/tree"
+	ln -sfn "../grafted/src/$id" "$IQ_CACHE/tree/$id-grafted"
+fi
+mkdir -p "$obj"
+if [ -n "$link" ]; then
+	mkdir -p "$IQ_CACHE/build"
+	ln -sfn "../grafted/build/$id-$name" "$link"
+fi
+
+kmake()
+{
+	make -C "$src" O="$obj" CC="ccache gcc" HOSTCC="ccache gcc" "$@"
+}
+
+case $(uname -m) in
+x86_64) arch=x86 image=bzImage ;;
+*) die "no kernel configuration for $(uname -m) yet: run this on x86_64" ;;
+esac
+config=$IQ_ROOT/tests/config
+fragments=("$config/base.config" "$config/$arch.config" "$config/debug.config")
+[ "$kind" = plain ] || fragments+=("$config/quarantine.config")
+fragments+=("${extra[@]}")
+
+# Configure anew only when an input changed: a new autoconf.h rebuilds a lot.
+stamp=$(cat "${fragments[@]}" "$src/drivers/iommu/Kconfig" \
+	$([ "$kind" = plain ] || find "$src/drivers/iommu/quarantine" -name Kconfig | sort) \
+	| sha256sum)
+if [ ! -e "$obj/.config" ] || [ "$(cat "$obj/.iq-config" 2>/dev/null)" != "$stamp" ]; then
+	rm -f "$obj/.iq-config"
+	if ! (cd "$src" && scripts/kconfig/merge_config.sh -n -O "$obj" \
+	      "${fragments[@]}") >"$obj/config.log" 2>&1; then
+		tail -n 20 "$obj/config.log" >&2
+		die "configuring $id-$name failed, see $obj/config.log"
+	fi
+	/usr/bin/python3 "$IQ_ROOT/scripts/kconfig-check.py" "$obj/.config" "${fragments[@]}" ||
+		die "the kernel cannot be configured as the fragments ask (see above)"
+	echo "$stamp" >"$obj/.iq-config"
+fi
+
+total=0
+[ ! -e "$obj/.iq-steps" ] || total=$(cat "$obj/.iq-steps")
+logged "kernel $name" "$obj/build.log" "$total" kmake -j"$IQ_JOBS" "$image" modules ||
+	die "building $obj failed"
+steps=$(grep -c '^  [A-Z]' "$obj/build.log")
+[ "$steps" -le "$total" ] || echo "$steps" >"$obj/.iq-steps"
+[ -s "$obj/Module.symvers" ] || die "$obj has no Module.symvers: no module builds against it"
+echo "$obj"

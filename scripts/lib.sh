@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Shared by the shell scripts: where things are, how to speak, how to lock.
+# shellcheck shell=bash
+
+IQ_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+IQ_CACHE=${IQ_CACHE:-$HOME/.cache/iommu-quarantine}
+case $IQ_CACHE in
+/*) ;;
+*)	IQ_CACHE=$PWD/$IQ_CACHE ;;
+esac
+IQ_JOBS=${IQ_JOBS:-2}
+mkdir -p "$IQ_CACHE"
+# ccache and the kernel's make see resolved paths: agree with them.
+IQ_CACHE=$(cd "$IQ_CACHE" && pwd -P)
+IQ_ME=$(basename "$0" .sh)
+export IQ_ROOT IQ_CACHE IQ_JOBS
+export PYTHONDONTWRITEBYTECODE=1
+
+say()
+{
+	printf '%s: %s\n' "$IQ_ME" "$*" >&2
+}
+
+die()
+{
+	say "error: $*"
+	exit 1
+}
+
+# need PROGRAM...: one error that names everything that is missing.
+need()
+{
+	local p missing=
+
+	for p; do
+		command -v "$p" >/dev/null || missing="$missing $p"
+	done
+	[ -z "$missing" ] || die "missing:$missing; run scripts/deps.sh"
+}
+
+# take_lock NAME: one run at a time for what NAME stands for; a second run
+# waits and says so. The lock lives as long as file descriptor 9, that is
+# until the script ends.
+take_lock()
+{
+	mkdir -p "$IQ_CACHE/lock"
+	exec 9>"$IQ_CACHE/lock/$1"
+	if ! flock -n 9; then
+		say "waiting for another run ($1)"
+		flock 9
+	fi
+}
+
+# logged LABEL LOGFILE TOTAL COMMAND...: run a long command with its output in
+# a file and its progress on stderr; on failure show the end of the output.
+# TOTAL is the expected number of steps, 0 when it is not known.
+logged()
+{
+	local label=$1 log=$2 total=$3
+
+	shift 3
+	mkdir -p "$(dirname "$log")"
+	if ! "$@" 9>&- 2>&1 | tee "$log" | progress "$label" "$total"; then
+		say "$label failed, the end of $log:"
+		tail -n 30 "$log" >&2
+		return 1
+	fi
+}
+
+progress()
+{
+	local label=$1 total=$2 n=0 start=$EPOCHSECONDS last=$EPOCHSECONDS
+	local line every=15 cr= end='\n'
+
+	if [ -t 2 ]; then
+		every=1 cr='\r' end=
+	fi
+	while IFS= read -r line; do
+		case $line in
+		"  "[A-Z]*|"["[0-9]*"/"[0-9]*"]"*) n=$((n + 1)) ;;
+		esac
+		if [ $((EPOCHSECONDS - last)) -ge $every ]; then
+			last=$EPOCHSECONDS
+			# shellcheck disable=SC2059 # the format is ours
+			printf "$cr%s: %d%s steps, %d s$end" "$label" "$n" \
+				"$( [ "$total" -gt "$n" ] && printf '/%d' "$total")" \
+				$((last - start)) >&2
+		fi
+	done
+	# shellcheck disable=SC2059
+	printf "$cr%s: %d steps, %d s\n" "$label" "$n" $((EPOCHSECONDS - start)) >&2
+}
