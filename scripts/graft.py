@@ -1,0 +1,775 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Put this project into a source tree, and take it out again.
+
+    graft.py graft TREE      weave the call-outs into a kernel, copy the sources
+    graft.py ungraft TREE    restore the tree as it was, byte by byte
+    graft.py check TREE      say what graft would do, change nothing
+    graft.py callouts        list the call-outs and what they rely on
+    graft.py sync SRC DEST   keep DEST a grafted copy of the pristine kernel SRC
+    graft.py weave --root R --state S SRC DEST FOLDER...
+                             the same for any tree (QEMU's fault model)
+
+Semantic patches fail silently by nature. So each call-out is one spatch run
+on a scratch copy, and its manifest says how many lines with its marker it must
+add; the tree is written to only when all the counts are right. FORCE=1 allows
+a kernel newer than the highest one that META declares verified.
+
+A folder of call-outs holds
+    manifest   kind | rule | file | marker | hits | precondition
+    files      source -> destination    (source relative to the root; both may
+               be folders with a trailing slash; shell patterns in the source)
+    macros.h   optional, what spatch's parser must be told
+"""
+
+import argparse
+import concurrent.futures
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+
+VENDORS = ("core", "intel-vtd", "amd-iommu", "arm-smmu-v3")
+KERNEL_STATE = "drivers/iommu/quarantine/.graft"
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SYMBOL = "iommu_report_device_broken"
+# What a build inside the tree leaves beside our files.
+PRODUCTS = re.compile(r"(\.(o|a|ko|mod|mod\.c|cmd|symvers|i|s|lst|su|gcno)|"
+                      r"/modules\.order)$")
+
+
+class GraftError(Exception):
+    """The one message that the user sees."""
+
+
+@dataclass
+class Callout:
+    name: str
+    kind: str
+    rule: str
+    file: str
+    marker: "re.Pattern"
+    hits: int
+    precondition: str
+    macros: str
+
+    def error(self, text):
+        return GraftError(f"call-out {self.name} in {self.file}: {text}")
+
+
+@dataclass
+class Plan:
+    """What is to be done to a tree: contents by path relative to it."""
+    before: dict = field(default_factory=dict)
+    changed: dict = field(default_factory=dict)
+    created: dict = field(default_factory=dict)
+    failures: list = field(default_factory=list)
+    callouts: list = field(default_factory=list)
+
+    def contents(self):
+        return {**self.changed, **self.created}
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path):
+    with open(path, "rb") as handle:
+        return handle.read()
+
+
+# ---- manifests -------------------------------------------------------------
+
+def load_manifest(folder, macros):
+    path = os.path.join(folder, "manifest")
+    owner = os.path.basename(os.path.dirname(os.path.abspath(folder)))
+    found = []
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            line = line.strip()
+            if not line or line.startswith("#"):
+                continue
+            where = f"{path}:{number}"
+            parts = [part.strip() for part in split_bars(line)]
+            if len(parts) != 6:
+                raise GraftError(f"{where}: expected kind | rule | file | "
+                                 f"marker | hits | precondition")
+            kind, rule, file, marker, hits, precondition = parts
+            if kind not in ("cocci", "line"):
+                raise GraftError(f"{where}: unknown kind '{kind}'")
+            rule_path = os.path.join(folder, rule)
+            if not os.path.isfile(rule_path):
+                raise GraftError(f"{where}: there is no {rule_path}")
+            if not hits.isdigit() or int(hits) < 1:
+                raise GraftError(f"{where}: '{hits}' is no number of hits")
+            try:
+                pattern = re.compile(marker)
+            except re.error as err:
+                raise GraftError(f"{where}: marker '{marker}': {err}") from err
+            if os.path.isabs(file) or ".." in file.split("/"):
+                raise GraftError(f"{where}: '{file}' must lie in the tree")
+            stem = os.path.splitext(rule)[0]
+            found.append(Callout(f"{owner}/{stem}", kind, rule_path, file,
+                                 pattern, int(hits), precondition, macros))
+    return found
+
+
+def split_bars(line):
+    """Split at '|', of which '\\|' is not one: a marker may contain it."""
+    return re.split(r"(?<!\\)\|", line, maxsplit=5)
+
+
+def load_macros(folders):
+    """One file for spatch; the first folder's macros hold for all."""
+    text = ""
+    for folder in folders:
+        path = os.path.join(folder, "macros.h")
+        if os.path.isfile(path):
+            text += read(path).decode("utf-8") + "\n"
+    return text
+
+
+def load_files(root, folder):
+    """Yield (source path, destination) of the folder's list of files."""
+    path = os.path.join(folder, "files")
+    if not os.path.isfile(path):
+        return
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            line = line.split("#", 1)[0].strip()
+            if not line:
+                continue
+            where = f"{path}:{number}"
+            source, arrow, dest = (part.strip()
+                                   for part in line.partition("->"))
+            if not arrow or not source or not dest:
+                raise GraftError(f"{where}: expected source -> destination")
+            if os.path.isabs(dest) or ".." in dest.split("/"):
+                raise GraftError(f"{where}: '{dest}' must lie in the tree")
+            full = os.path.join(root, source)
+            if source.endswith("/"):
+                base = full
+                matches = [os.path.join(at, name)
+                           for at, dirs, names in os.walk(full)
+                           for name in names if not dirs.sort()]
+            else:
+                base = os.path.dirname(full)
+                matches = glob.glob(full)
+            matches = sorted(name for name in matches if os.path.isfile(name))
+            if not matches:
+                raise GraftError(f"{where}: there is no {full}")
+            if len(matches) > 1 and not dest.endswith("/"):
+                raise GraftError(f"{where}: several files need a destination "
+                                 f"that ends in '/'")
+            for name in matches:
+                if dest.endswith("/"):
+                    yield name, dest + os.path.relpath(name, base)
+                else:
+                    yield name, dest
+
+
+def load(root, folders, more=()):
+    """All call-outs and files of the folders that exist, in order.
+
+    MORE yields further (source path, destination) pairs.
+    """
+    folders = [folder for folder in folders
+               if os.path.isfile(os.path.join(folder, "manifest"))]
+    callouts = []
+    files = {dest: source for source, dest in more}
+    for folder in folders:
+        macros = load_macros(dict.fromkeys([folders[0], folder]))
+        callouts += load_manifest(folder, macros)
+        for source, dest in load_files(root, folder):
+            if dest in files:
+                raise GraftError(f"two files are to become {dest}")
+            files[dest] = source
+    if not callouts:
+        raise GraftError("there are no call-outs to apply")
+    return callouts, files
+
+
+# ---- applying call-outs to contents -----------------------------------------
+
+def matches(callout, data):
+    return sum(1 for line in data.decode("utf-8", "replace").split("\n")
+               if callout.marker.search(line))
+
+
+def apply_line(callout, data):
+    anchor, _, text = read(callout.rule).partition(b"\n")
+    if not text:
+        raise callout.error(f"{callout.rule} holds nothing to insert")
+    lines = data.split(b"\n")
+    at = [number for number, line in enumerate(lines) if line == anchor]
+    if len(at) != 1:
+        raise callout.error(f"expected the line '{anchor.decode()}' once, "
+                            f"found it {len(at)} times")
+    lines[at[0] + 1:at[0] + 1] = text.rstrip(b"\n").split(b"\n")
+    return b"\n".join(lines)
+
+
+def apply_cocci(callout, data, cache):
+    command = ["spatch", "--sp-file", callout.rule, "--no-includes",
+               "--very-quiet"]
+    key = None
+    if cache:
+        key = os.path.join(cache, sha(b"\0".join([
+            spatch_version(), read(callout.rule), callout.macros.encode(),
+            callout.file.encode(), data])))
+        if os.path.isfile(key):
+            return read(key)
+    with tempfile.TemporaryDirectory(prefix="iq-graft-") as scratch:
+        target = os.path.join(scratch, os.path.basename(callout.file))
+        with open(target, "wb") as handle:
+            handle.write(data)
+        if callout.macros:
+            macros = os.path.join(scratch, "iq-macros.h")
+            with open(macros, "w", encoding="utf-8") as handle:
+                handle.write(callout.macros)
+            command += ["--macro-file", macros]
+        run = subprocess.run(command + ["--in-place", target], cwd=scratch,
+                             stdin=subprocess.DEVNULL, capture_output=True,
+                             text=True, errors="replace", check=False)
+        if run.returncode != 0:
+            tail = (run.stderr or run.stdout).strip().split("\n")[-4:]
+            raise callout.error(f"spatch failed with status {run.returncode}: "
+                                + " / ".join(tail))
+        result = read(target)
+    if key:
+        os.makedirs(cache, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as handle:
+            handle.write(result)
+        os.replace(handle.name, key)
+    return result
+
+
+def spatch_version():
+    if not hasattr(spatch_version, "text"):
+        run = subprocess.run(["spatch", "--version"], capture_output=True,
+                             check=True)
+        spatch_version.text = run.stdout.split(b"\n")[0]
+    return spatch_version.text
+
+
+def apply_one(callout, pristine, data, cache):
+    already = matches(callout, pristine)
+    if already:
+        raise callout.error(f"the marker '{callout.marker.pattern}' is there "
+                            f"before the graft ({already} times)")
+    count = matches(callout, data)
+    if callout.kind == "line":
+        result = apply_line(callout, data)
+    else:
+        result = apply_cocci(callout, data, cache)
+    found = matches(callout, result) - count
+    if found != callout.hits:
+        why = ("function renamed or changed?" if found < callout.hits
+               else "function doubled?")
+        raise callout.error(f"expected {callout.hits} "
+                            f"hit{'s' if callout.hits != 1 else ''}, found "
+                            f"{found} ({why})")
+    return result
+
+
+def apply_file(tree, callouts, cache):
+    """All call-outs of one file; returns (before, after, failures)."""
+    path = os.path.join(tree, callouts[0].file)
+    if not os.path.isfile(path):
+        return None, None, [callouts[0].error("no such file in this tree")]
+    before = data = read(path)
+    failures = []
+    for callout in callouts:
+        try:
+            data = apply_one(callout, before, data, cache)
+        except GraftError as err:
+            failures.append(err)
+    return before, data, failures
+
+
+def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
+    """Work out what the folders' call-outs and files make of the tree.
+
+    Nothing is written. Returns a Plan; its failures are in manifest order.
+    """
+    callouts, files = load(root, folders, more)
+    if any(callout.kind == "cocci" for callout in callouts):
+        if not shutil.which("spatch"):
+            raise GraftError("spatch is missing; install the package "
+                             "coccinelle (scripts/deps.sh does)")
+    plan = Plan(callouts=callouts)
+    by_file = {}
+    for callout in callouts:
+        by_file.setdefault(callout.file, []).append(callout)
+    # The longest chains first, so that the last worker is not left alone.
+    order = sorted(by_file, key=lambda name: -len(by_file[name]))
+    results = {}
+    failures = {}
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(apply_file, tree, by_file[name], cache): name
+                   for name in order}
+        for done, future in enumerate(
+                concurrent.futures.as_completed(futures), 1):
+            name = futures[future]
+            before, after, failed = future.result()
+            failures[name] = failed
+            results[name] = (before, after)
+            progress(f"{done}/{len(order)} files, {name}")
+    progress(None)
+    plan.failures = [err for name in by_file for err in failures[name]]
+    for name, (before, after) in results.items():
+        plan.before[name] = before
+        plan.changed[name] = after
+    for dest, source in files.items():
+        if dest in plan.changed or os.path.lexists(os.path.join(tree, dest)):
+            plan.failures.append(GraftError(
+                f"{dest}: is in the tree already, it is not ours to replace"))
+            continue
+        plan.created[dest] = read(source)
+    return plan
+
+
+def progress(text):
+    if not sys.stderr.isatty():
+        return
+    sys.stderr.write("\r\033[K" + (f"graft: {text}" if text else ""))
+    sys.stderr.flush()
+
+
+# ---- writing ----------------------------------------------------------------
+
+def replace(path, data, mode=None):
+    """Write a file by rename: complete or not at all, hard links left alone."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if mode is None:
+        mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) \
+            else 0o644
+    handle, temp = tempfile.mkstemp(prefix=".iq-", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        os.chmod(temp, mode)
+        os.replace(temp, path)
+    except BaseException:
+        os.unlink(temp)
+        raise
+
+
+def check_writable(tree, paths):
+    for name in paths:
+        path = os.path.join(tree, name)
+        if os.path.exists(path) and not os.access(path, os.W_OK):
+            raise GraftError(f"cannot write {name} in {tree}: read-only")
+        folder = os.path.dirname(path)
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise GraftError(f"cannot write {name} in {tree}: the folder is "
+                             f"read-only")
+
+
+def remove_empty(tree, name):
+    """Remove the folders above NAME that hold nothing any more."""
+    folder = os.path.dirname(name)
+    while folder:
+        try:
+            os.rmdir(os.path.join(tree, folder))
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
+def save_state(tree, state, plan, complete):
+    record = {
+        "complete": complete,
+        "changed": {name: {"before": sha(plan.before[name]),
+                           "after": sha(plan.changed[name])}
+                    for name in sorted(plan.changed)},
+        "created": {name: sha(plan.created[name])
+                    for name in sorted(plan.created)},
+    }
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    path = os.path.join(tree, state, "record.json")
+    if not os.path.exists(path) or read(path) != text.encode():
+        replace(path, text.encode())
+
+
+def load_state(tree, state):
+    path = os.path.join(tree, state, "record.json")
+    try:
+        return json.loads(read(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as err:
+        raise GraftError(f"{path} is damaged: {err}") from err
+
+
+def original(tree, state, name):
+    return os.path.join(tree, state, "orig", name)
+
+
+def write_plan(tree, state, plan):
+    """Write everything, or put everything back."""
+    done = []
+    fail_after = int(os.environ.get("IQ_GRAFT_FAIL_AFTER", "-1"))
+    try:
+        for name, data in plan.before.items():
+            replace(original(tree, state, name), data)
+        save_state(tree, state, plan, False)
+        for name, data in plan.contents().items():
+            if len(done) == fail_after:
+                raise OSError("write error asked for by a test")
+            replace(os.path.join(tree, name), data)
+            done.append(name)
+        save_state(tree, state, plan, True)
+    except BaseException as err:
+        for name in done:
+            path = os.path.join(tree, name)
+            if name in plan.before:
+                replace(path, plan.before[name])
+            else:
+                os.unlink(path)
+                remove_empty(tree, name)
+        shutil.rmtree(os.path.join(tree, state), ignore_errors=True)
+        remove_empty(tree, state)
+        if isinstance(err, OSError):
+            raise GraftError(f"writing failed ({err}); what was written is "
+                             f"undone") from err
+        raise
+
+
+def unweave(tree, state):
+    """Restore the originals. Refuses when a woven file was edited since."""
+    record = load_state(tree, state)
+    if record is None:
+        raise GraftError(f"{tree} is not grafted: it has no {state}")
+    edited = []
+    for name, hashes in record["changed"].items():
+        path = os.path.join(tree, name)
+        now = sha(read(path)) if os.path.isfile(path) else None
+        if now != hashes["after"] and \
+                (record["complete"] or now != hashes["before"]):
+            edited.append(name)
+        if sha(read(original(tree, state, name))) != hashes["before"]:
+            raise GraftError(f"{state}/orig/{name} is damaged")
+    for name, after in record["created"].items():
+        path = os.path.join(tree, name)
+        if os.path.isfile(path) and sha(read(path)) != after:
+            edited.append(name)
+    if edited:
+        raise GraftError("edited since the graft: " + ", ".join(edited) +
+                         "; save or revert that first")
+    check_writable(tree, list(record["changed"]) + list(record["created"]))
+    home = os.path.dirname(os.path.join(tree, state))
+    ours = {os.path.join(tree, name) for name in record["created"]}
+    products = []
+    strange = []
+    if home != tree.rstrip("/"):
+        for at, dirs, names in os.walk(home):
+            if at == home and os.path.basename(state) in dirs:
+                dirs.remove(os.path.basename(state))
+            for name in names:
+                path = os.path.join(at, name)
+                if path in ours:
+                    continue
+                (products if PRODUCTS.search(path) else strange).append(path)
+    if strange:
+        raise GraftError("not from the graft: " + ", ".join(
+            os.path.relpath(path, tree) for path in strange) +
+            "; move that away first")
+    for name, hashes in record["changed"].items():
+        path = os.path.join(tree, name)
+        if sha(read(path)) != hashes["before"]:
+            replace(path, read(original(tree, state, name)))
+    for path in products:
+        os.unlink(path)
+    for name in record["created"]:
+        path = os.path.join(tree, name)
+        if os.path.exists(path):
+            os.unlink(path)
+        remove_empty(tree, name)
+    shutil.rmtree(os.path.join(tree, state))
+    remove_empty(tree, state)
+    # Folders that held only build products.
+    if os.path.isdir(home) and home != tree.rstrip("/"):
+        for at, _, _ in os.walk(home, topdown=False):
+            os.rmdir(at)
+
+
+# ---- a woven copy, kept up to date ------------------------------------------
+
+def sync(pristine, dest, state, root, folders, cache, jobs, more=()):
+    """Make DEST a woven copy of PRISTINE, touching only what differs.
+
+    make compares times: a file whose content stays keeps its own.
+    """
+    plan = apply_manifest(pristine, root, folders, cache, jobs, more)
+    raise_first(plan)
+    pristine = os.path.realpath(pristine)
+    name = os.path.basename(pristine)
+    origin = os.path.join(os.path.dirname(pristine), f".{name}.record")
+    identity = pristine + "\n"
+    if os.path.exists(origin):
+        identity += read(origin).decode()
+    stamp = dest.rstrip("/") + ".from"
+    known = read(stamp).decode() if os.path.exists(stamp) else None
+    os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
+    if not os.path.isdir(dest) or (known != identity and
+                                   os.path.exists(origin)):
+        print(f"graft: copying {pristine}", file=sys.stderr)
+        temp = dest.rstrip("/") + ".new"
+        for old in (temp, dest):
+            if os.path.isdir(old):
+                shutil.rmtree(old)
+        subprocess.run(["cp", "-a", "--reflink=auto", pristine, temp],
+                       check=True)
+        os.rename(temp, dest)
+    elif not os.path.exists(origin):
+        # The user's own tree may have changed anywhere.
+        keep = [f"--exclude=/{path}" for path in plan.contents()]
+        subprocess.run(["rsync", "-a", "--delete", f"--exclude=/{state}",
+                        *keep, pristine + "/", dest + "/"], check=True)
+    with open(stamp, "w", encoding="utf-8") as handle:
+        handle.write(identity)
+    old = load_state(dest, state) or {"changed": {}, "created": {}}
+    for path in old["created"]:
+        if path not in plan.created and \
+                os.path.exists(os.path.join(dest, path)):
+            os.unlink(os.path.join(dest, path))
+            remove_empty(dest, path)
+    for path in old["changed"]:
+        if path not in plan.changed:
+            update(os.path.join(dest, path),
+                   read(os.path.join(pristine, path)))
+    for path, data in plan.before.items():
+        update(original(dest, state, path), data)
+    written = 0
+    for path, data in plan.contents().items():
+        written += update(os.path.join(dest, path), data)
+    save_state(dest, state, plan, True)
+    print(f"graft: {dest}: {len(plan.callouts)} call-outs, "
+          f"{len(plan.created)} files, {written} written", file=sys.stderr)
+
+
+def update(path, data):
+    if os.path.isfile(path) and read(path) == data:
+        return 0
+    replace(path, data)
+    return 1
+
+
+def raise_first(plan):
+    if not plan.failures:
+        return
+    more = len(plan.failures) - 1
+    text = str(plan.failures[0])
+    if more:
+        text += f" (and {more} more)"
+    raise GraftError(text)
+
+
+# ---- the kernel --------------------------------------------------------------
+
+def meta(key):
+    with open(os.path.join(ROOT, "META"), encoding="utf-8") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                return value.strip()
+    raise GraftError(f"META has no {key}")
+
+
+def kernel_version(tree):
+    if not os.path.isdir(tree):
+        raise GraftError(f"{tree}: there is no such directory")
+    top = os.path.join(tree, "Makefile")
+    for name in ("Makefile", "Kbuild", "drivers/iommu/iommu.c",
+                 "include/linux/iommu.h"):
+        if not os.path.isfile(os.path.join(tree, name)):
+            raise GraftError(f"{tree} is no kernel source tree: it has no "
+                             f"{name}")
+    text = read(top).decode("utf-8", "replace")
+    numbers = []
+    for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL"):
+        match = re.search(rf"^{key} *= *(\d+)$", text, re.M)
+        if not match:
+            raise GraftError(f"{tree} is no kernel source tree: its Makefile "
+                             f"has no {key}")
+        numbers.append(int(match[1]))
+    return tuple(numbers)
+
+
+def check_kernel(tree):
+    """Refuse what the call-outs were not made for."""
+    version = kernel_version(tree)
+    name = ".".join(map(str, version))
+    least, most = meta("Linux-Minimum"), meta("Linux-Maximum")
+    if version[:2] < tuple(map(int, least.split("."))):
+        raise GraftError(f"{tree} is Linux {name}; supported are {least} to "
+                         f"{most}")
+    if version[:2] > tuple(map(int, most.split("."))):
+        if os.environ.get("FORCE") != "1":
+            raise GraftError(
+                f"{tree} is Linux {name}, newer than {most}, the highest that "
+                f"was verified; right counts do not prove right meaning. "
+                f"FORCE=1 grafts it all the same")
+        print(f"graft: warning: nothing was verified on Linux {name} (only up "
+              f"to {most}): that the call-outs fit does not prove that they "
+              f"mean the same there", file=sys.stderr)
+    record = load_state(tree, KERNEL_STATE)
+    if record is not None:
+        raise GraftError(f"{tree} is grafted already"
+                         + ("" if record["complete"] else
+                            " (the graft was interrupted)")
+                         + "; 'make ungraft' takes it out")
+    home = os.path.dirname(KERNEL_STATE)
+    if os.path.lexists(os.path.join(tree, home)):
+        raise GraftError(f"{tree} has a {home} that is not from this graft")
+    check_foreign(tree)
+
+
+def check_foreign(tree):
+    pattern = re.compile(rb"\b" + SYMBOL.encode() + rb"\b")
+    for top in ("include/linux", "drivers/iommu", "drivers/pci"):
+        for at, _, names in os.walk(os.path.join(tree, top)):
+            for name in names:
+                path = os.path.join(at, name)
+                if name.endswith((".c", ".h")) and pattern.search(read(path)):
+                    raise GraftError(
+                        f"{os.path.relpath(path, tree)} has a {SYMBOL}() from "
+                        f"elsewhere: this kernel solves the problem in "
+                        f"another way, or was patched by hand")
+
+
+def kernel_folders():
+    return [os.path.join(ROOT, vendor, "callouts") for vendor in VENDORS]
+
+
+def kernel_files():
+    """Our folder in the kernel: what Kbuild needs of the parts that there are.
+
+    Headers that others include go elsewhere: the lists "files" say where.
+    """
+    home = os.path.dirname(KERNEL_STATE)
+    for name in ("Kconfig", "Makefile"):
+        yield os.path.join(ROOT, name), f"{home}/{name}"
+    for vendor in VENDORS:
+        top = os.path.join(ROOT, vendor)
+        for at, dirs, names in os.walk(top):
+            dirs[:] = sorted(set(dirs) - {"callouts", "include"})
+            for name in sorted(names):
+                if name.endswith((".c", ".h")) or name in ("Kconfig",
+                                                           "Makefile"):
+                    path = os.path.join(at, name)
+                    yield path, f"{home}/{os.path.relpath(path, ROOT)}"
+
+
+def do_graft(args):
+    check_kernel(args.tree)
+    callouts, files = load(ROOT, kernel_folders(), kernel_files())
+    check_writable(args.tree, [callout.file for callout in callouts] +
+                   list(files) + [KERNEL_STATE + "/record.json"])
+    plan = apply_manifest(args.tree, ROOT, kernel_folders(), args.cache,
+                          args.jobs, kernel_files())
+    raise_first(plan)
+    write_plan(args.tree, KERNEL_STATE, plan)
+    print(f"graft: {args.tree}: {len(plan.callouts)} call-outs in "
+          f"{len(plan.changed)} files, {len(plan.created)} files added")
+
+
+def do_ungraft(args):
+    kernel_version(args.tree)
+    unweave(args.tree, KERNEL_STATE)
+    print(f"graft: {args.tree} is as it was before the graft")
+
+
+def do_check(args):
+    check_kernel(args.tree)
+    plan = apply_manifest(args.tree, ROOT, kernel_folders(), args.cache,
+                          args.jobs, kernel_files())
+    for failure in plan.failures:
+        print(f"graft: {failure}", file=sys.stderr)
+    if plan.failures:
+        raise GraftError(f"{len(plan.failures)} of {len(plan.callouts)} "
+                         f"call-outs and files do not fit {args.tree}")
+    print(f"graft: {len(plan.callouts)} call-outs fit {args.tree}, "
+          f"{len(plan.created)} files would be added")
+
+
+def do_callouts(_args):
+    callouts, _ = load(ROOT, kernel_folders())
+    for callout in callouts:
+        print(f"{callout.name}\n    {callout.file}, {callout.hits} "
+              f"hit{'s' if callout.hits != 1 else ''}\n"
+              f"    {callout.precondition}")
+
+
+def do_sync(args):
+    # The copy is ours, so the checks are about the tree it is made of.
+    check_kernel(args.source)
+    sync(args.source, args.dest, KERNEL_STATE, ROOT, kernel_folders(),
+         args.cache, args.jobs, kernel_files())
+
+
+def do_weave(args):
+    if not os.path.isdir(args.source):
+        raise GraftError(f"{args.source}: there is no such directory")
+    sync(args.source, args.dest, args.state, os.path.abspath(args.root),
+         [os.path.abspath(folder) for folder in args.folder], args.cache,
+         args.jobs)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="graft.py", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__)
+    parser.add_argument("--cache", metavar="DIR",
+                        default=os.environ.get("IQ_SPATCH_CACHE"),
+                        help="keep results of spatch there (IQ_SPATCH_CACHE)")
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        default=int(os.environ.get("IQ_JOBS", "2")))
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, function in (("graft", do_graft), ("ungraft", do_ungraft),
+                           ("check", do_check)):
+        command = commands.add_parser(name)
+        command.add_argument("tree")
+        command.set_defaults(function=function)
+    command = commands.add_parser("callouts")
+    command.set_defaults(function=do_callouts)
+    command = commands.add_parser("sync")
+    command.add_argument("source")
+    command.add_argument("dest")
+    command.set_defaults(function=do_sync)
+    command = commands.add_parser("weave")
+    command.add_argument("--root", required=True)
+    command.add_argument("--state", required=True)
+    command.add_argument("source")
+    command.add_argument("dest")
+    command.add_argument("folder", nargs="+")
+    command.set_defaults(function=do_weave)
+    args = parser.parse_args()
+
+    # A terminated run must undo what it wrote, like an interrupted one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        args.function(args)
+    except GraftError as err:
+        text = str(err).rstrip(".")
+        print(f"graft: {text}. Nothing was changed.", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("graft: interrupted. Nothing was changed.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
