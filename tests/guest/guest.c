@@ -1,0 +1,757 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What scenarios and demo share: results, jobs, devices, sysfs. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+struct device dev_a, dev_b;
+struct options opt;
+bool grafted;
+int port_fd = -1;		/* opened by init.c */
+
+static int iq_fd = -1;
+
+/* ---- results ---- */
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+}
+
+/* One write() per line, so that a line is whole or absent if we die. */
+void emit(const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	size_t n;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	va_end(ap);
+	if (len < 0)
+		return;
+	n = (size_t)len < sizeof(line) - 1 ? (size_t)len : sizeof(line) - 2;
+	line[n++] = '\n';
+	if (write(port_fd, line, n) != (ssize_t)n) {
+		perror("init: the results port");
+		abort();
+	}
+}
+
+static struct {
+	jmp_buf env;
+	const char *name;
+	char first_failure[256];
+	char skip_reason[256];
+	bool failed;
+	bool lost;
+} cur;
+
+const char *first_failure(void)
+{
+	return cur.first_failure;
+}
+
+const char *skip_reason(void)
+{
+	return cur.skip_reason;
+}
+
+static void vcheck(bool good, const char *name, const char *fmt, va_list ap)
+{
+	char why[200];
+
+	vsnprintf(why, sizeof(why), fmt, ap);
+	emit("# %s: %s %s: %s", cur.name, good ? "ok" : "FAIL", name, why);
+	if (good)
+		return;
+	if (!cur.failed)
+		snprintf(cur.first_failure, sizeof(cur.first_failure), "%s: %s", name, why);
+	cur.failed = true;
+}
+
+bool check(bool good, const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vcheck(good, name, fmt, ap);
+	va_end(ap);
+	return good;
+}
+
+void require(bool good, const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vcheck(good, name, fmt, ap);
+	va_end(ap);
+	if (!good)
+		longjmp(cur.env, FAILED);
+}
+
+bool check_eq(u64 got, u64 want, const char *name)
+{
+	return check(got == want, name, "%llu, wanted %llu",
+		     (unsigned long long)got, (unsigned long long)want);
+}
+
+bool check_le(u64 got, u64 limit, const char *name)
+{
+	return check(got <= limit, name, "%llu, at most %llu",
+		     (unsigned long long)got, (unsigned long long)limit);
+}
+
+bool check_ge(u64 got, u64 least, const char *name)
+{
+	return check(got >= least, name, "%llu, at least %llu",
+		     (unsigned long long)got, (unsigned long long)least);
+}
+
+void note(const char *name, u64 value)
+{
+	emit("# %s: note %s = %llu", cur.name, name, (unsigned long long)value);
+}
+
+void skip(const char *why)
+{
+	snprintf(cur.skip_reason, sizeof(cur.skip_reason), "%s", why);
+	longjmp(cur.env, SKIPPED);
+}
+
+void expect_panic(void)
+{
+	emit("# iq: expect-panic %s", cur.name);
+}
+
+void lost_on_purpose(void)
+{
+	cur.lost = true;
+}
+
+enum verdict run_scenario(const char *name, void (*fn)(void))
+{
+	enum verdict v;
+
+	memset(&cur, 0, sizeof(cur));
+	cur.name = name;
+	/* Assigned after the jump only, so nothing of it is lost by one. */
+	v = (enum verdict)setjmp(cur.env);
+	if (v == PASSED)
+		fn();
+	if (v == SKIPPED && !cur.failed)
+		return SKIPPED;
+	if (v == STUCK || cur.lost)
+		return STUCK;
+	return cur.failed ? FAILED : PASSED;
+}
+
+/* ---- small things ---- */
+
+int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	size_t len = strlen(text);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != (ssize_t)len)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* The text without the final newline; its length or -errno. */
+int read_file(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t got;
+
+	buf[0] = 0;
+	if (fd < 0)
+		return -errno;
+	while (n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0)
+		n += (size_t)got;
+	close(fd);
+	if (n && buf[n - 1] == '\n')
+		n--;
+	buf[n] = 0;
+	return (int)n;
+}
+
+bool exists(const char *path)
+{
+	return !access(path, F_OK);
+}
+
+static void tick(void)
+{
+	struct timespec t = { .tv_nsec = 2000000 };
+
+	nanosleep(&t, NULL);
+}
+
+bool wait_for(bool (*cond)(void *), void *arg, unsigned int ms)
+{
+	u64 end = now_ns() + ms * 1000000ull;
+
+	while (!cond(arg)) {
+		if (now_ns() > end)
+			return false;
+		tick();
+	}
+	return true;
+}
+
+/* ---- jobs ---- */
+
+/*
+ * A process, not a thread: a CPU that spins with irqs off answers no TLB
+ * shootdown, so whoever shares its address space hangs with it.
+ */
+#define MAX_JOBS	64
+#define JOB_ARG		1024
+
+struct job {
+	pid_t pid;
+	bool done;		/* the job sets it, init reads it */
+	bool reaped;
+	long ret;
+	unsigned char arg[JOB_ARG] __aligned(16);
+};
+
+static struct job *jobs;
+static unsigned int n_jobs;
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set)) {
+		perror("init: sched_setaffinity");
+		abort();
+	}
+}
+
+struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
+{
+	struct job *job;
+
+	if (!jobs) {
+		jobs = mmap(NULL, sizeof(*jobs) * MAX_JOBS, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		if (jobs == MAP_FAILED)
+			abort();
+	}
+	if (n_jobs == MAX_JOBS || size > JOB_ARG)
+		abort();
+	job = &jobs[n_jobs++];
+	memset(job, 0, sizeof(*job));
+	if (size)
+		memcpy(job->arg, arg, size);
+	job->pid = fork();
+	if (job->pid < 0) {
+		perror("init: fork");
+		abort();
+	}
+	if (!job->pid) {
+		pin(cpu);
+		job->ret = fn(job->arg);
+		__atomic_store_n(&job->done, true, __ATOMIC_RELEASE);
+		_exit(0);
+	}
+	return job;
+}
+
+bool job_done(struct job *job)
+{
+	if (!job->reaped && waitpid(job->pid, NULL, WNOHANG) == job->pid)
+		job->reaped = true;
+	return job->reaped;
+}
+
+static bool job_is_done(void *job)
+{
+	return job_done(job);
+}
+
+bool job_wait(struct job *job, unsigned int ms)
+{
+	return wait_for(job_is_done, job, ms) &&
+	       __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
+}
+
+long job_ret(struct job *job)
+{
+	return job->ret;
+}
+
+void *job_arg(struct job *job)
+{
+	return job->arg;
+}
+
+static void require_returned(struct job *job, const char *what)
+{
+	bool back = job_wait(job, opt.limit_ms);
+
+	check(back, what, back ? "it did" : "not within %u ms", opt.limit_ms);
+	if (!back)
+		longjmp(cur.env, job->reaped ? FAILED : STUCK);
+}
+
+long job_run(int cpu, job_fn fn, void *arg, size_t size, const char *what)
+{
+	struct job *job = job_start(cpu, fn, arg, size);
+
+	require_returned(job, what);
+	if (size)
+		memcpy(arg, job->arg, size);
+	return job->ret;
+}
+
+void jobs_forget(void)
+{
+	n_jobs = 0;
+}
+
+/* ---- devices ---- */
+
+int iq(unsigned long cmd, void *arg)
+{
+	if (iq_fd < 0)
+		iq_fd = open("/dev/iqtest", O_RDWR | O_CLOEXEC);
+	if (iq_fd < 0)
+		return -errno;
+	return ioctl(iq_fd, cmd, arg) ? -errno : 0;
+}
+
+static unsigned int read_hex(const char *dir, const char *file)
+{
+	char path[128], buf[32];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	return read_file(path, buf, sizeof(buf)) < 0 ? 0 : (unsigned int)strtoul(buf, NULL, 16);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+void find_devices(void)
+{
+	struct device *found[] = { &dev_a, &dev_b };
+	struct dirent **names;
+	unsigned int n = 0;
+	int i, count;
+
+	count = scandir("/sys/bus/pci/devices", &names, NULL, by_name);
+	for (i = 0; i < count && n < 2; i++) {
+		unsigned int bus, slot, fn;
+		struct device d;
+
+		if (sscanf(names[i]->d_name, "%*x:%x:%x.%x", &bus, &slot, &fn) != 3)
+			continue;
+		snprintf(d.bdf, sizeof(d.bdf), "%.15s", names[i]->d_name);
+		snprintf(d.dir, sizeof(d.dir), "/sys/bus/pci/devices/%.15s", names[i]->d_name);
+		d.rid = bus << 8 | slot << 3 | fn;
+		if (read_hex(d.dir, "vendor") != IQ_VENDOR ||
+		    read_hex(d.dir, "device") != IQ_EP_DEVICE)
+			continue;
+		*found[n++] = d;
+	}
+}
+
+bool device_present(struct device *d)
+{
+	return exists(d->dir);
+}
+
+u32 ctl_read(struct device *d, unsigned int reg)
+{
+	struct iq_ctl a = { .target = d->rid, .reg = reg };
+
+	return iq(IQ_CTL, &a) ? ~0u : a.val;
+}
+
+void ctl_write(struct device *d, unsigned int reg, u32 val)
+{
+	struct iq_ctl a = { .target = d->rid, .reg = reg, .val = val, .write = 1 };
+
+	iq(IQ_CTL, &a);
+}
+
+u32 ep_read(struct device *d, unsigned int reg)
+{
+	struct iq_reg a = { .bdf = d->rid, .reg = reg };
+
+	return iq(IQ_REG, &a) ? ~0u : a.val;
+}
+
+void ep_write(struct device *d, unsigned int reg, u32 val)
+{
+	struct iq_reg a = { .bdf = d->rid, .reg = reg, .val = val, .write = 1 };
+
+	iq(IQ_REG, &a);
+}
+
+u32 ep_cmd(struct device *d, unsigned int cmd, u32 handle, u32 pattern)
+{
+	struct iq_cmd a = { .bdf = d->rid, .cmd = cmd, .handle = handle, .pattern = pattern };
+
+	return iq(IQ_CMD, &a) ? ~0u : a.status;
+}
+
+/* The ATS extended capability (id 0xf), control register at +6, bit 15. */
+bool ats_enabled(struct device *d)
+{
+	unsigned char cfg[4096];
+	unsigned int pos = 0x100;
+	char path[96];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/config", d->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, cfg, sizeof(cfg));
+	close(fd);
+	while (pos >= 0x100 && pos + 8 <= (unsigned int)(n > 0 ? n : 0)) {
+		u32 h;
+
+		memcpy(&h, cfg + pos, sizeof(h));
+		if (h == 0 || h == ~0u)
+			return false;
+		if ((h & 0xffff) == 0xf)
+			return cfg[pos + 7] & 0x80;
+		pos = h >> 20 & 0xffc;
+	}
+	return false;
+}
+
+static long do_map(void *arg)
+{
+	return iq(IQ_MAP, arg);
+}
+
+u32 map_pages(struct device *d, unsigned int count)
+{
+	struct iq_map a = { .bdf = d->rid, .count = count };
+	long ret = job_run(CPU_SECOND, do_map, &a, sizeof(a), "map-returned");
+
+	require(!ret, "mapped", "%u pages: %s", count, strerror((int)-ret));
+	return a.first;
+}
+
+u32 map_with_ats(struct device *d, unsigned int count)
+{
+	u32 first = map_pages(d, count);
+	/* The ATC holds what is fetched; the ends of a long range are enough. */
+	unsigned int fetched = count > 16 ? 16 : count, i;
+	u32 st = EP_ST_OK;
+
+	for (i = 0; i < fetched && st & EP_ST_OK; i++) {
+		u32 h = i % 2 ? first + count - 1 - i / 2 : first + i / 2;
+
+		st = ep_cmd(d, EP_FETCH, h, 0);
+		if (st & EP_ST_OK)
+			st = ep_cmd(d, EP_WRITE, h, 0xa75a75);
+		if (damaged(h, 1, 0xa75a75))
+			st = 0;
+	}
+	require(st != ~0u && st & EP_ST_OK && st & EP_ST_ATS, "ats-io",
+		"status %#x after a write through the ATC of %s", st, d->bdf);
+	return first;
+}
+
+void wedge(struct device *d, unsigned int mode)
+{
+	ctl_write(d, CTL_WEDGE, mode);
+	require(ctl_read(d, CTL_WEDGE) == mode, "wedged", "%s in mode %u", d->bdf, mode);
+}
+
+static long do_unmap(void *arg)
+{
+	return iq(IQ_UNMAP, arg);
+}
+
+struct job *unmap_start(int cpu, u32 first, unsigned int count, unsigned int flags)
+{
+	struct iq_unmap a = { .first = first, .count = count, .flags = flags };
+
+	return job_start(cpu, do_unmap, &a, sizeof(a));
+}
+
+struct iq_unmap unmap_wait(struct job *job)
+{
+	struct iq_unmap a;
+
+	require_returned(job, "unmap-returned");
+	require(!job->ret, "unmap-done", "%s", strerror((int)-job->ret));
+	memcpy(&a, job->arg, sizeof(a));
+	note("unmap_us", a.total_ns / 1000);
+	return a;
+}
+
+struct iq_unmap unmap(int cpu, u32 first, unsigned int count, unsigned int flags)
+{
+	return unmap_wait(unmap_start(cpu, first, count, flags));
+}
+
+unsigned int damaged(u32 first, unsigned int count, u32 pattern)
+{
+	struct iq_verify a = { .first = first, .count = count, .pattern = pattern };
+
+	return iq(IQ_VERIFY, &a) ? count : a.bad_pages;
+}
+
+static long do_attach(void *arg)
+{
+	return iq(IQ_ATTACH, arg);
+}
+
+static long do_detach(void *arg)
+{
+	return iq(IQ_DETACH, arg);
+}
+
+struct job *attach_start(int cpu, struct device *d)
+{
+	struct iq_dev a = { .bdf = d->rid };
+
+	return job_start(cpu, do_attach, &a, sizeof(a));
+}
+
+int attach(struct device *d)
+{
+	struct iq_dev a = { .bdf = d->rid };
+
+	return (int)job_run(CPU_SECOND, do_attach, &a, sizeof(a), "attach-returned");
+}
+
+int detach(struct device *d)
+{
+	struct iq_dev a = { .bdf = d->rid };
+
+	return (int)job_run(CPU_SECOND, do_detach, &a, sizeof(a), "detach-returned");
+}
+
+struct write_arg {
+	char path[128];
+	char text[64];
+};
+
+static long do_write(void *arg)
+{
+	struct write_arg *w = arg;
+
+	return write_file(w->path, w->text);
+}
+
+static struct write_arg write_to(struct device *d, const char *file, const char *text)
+{
+	struct write_arg w;
+
+	if (file[0] == '/')
+		snprintf(w.path, sizeof(w.path), "%s", file);
+	else
+		snprintf(w.path, sizeof(w.path), "%s/%s", d->dir, file);
+	snprintf(w.text, sizeof(w.text), "%s", text);
+	return w;
+}
+
+struct job *device_write_start(int cpu, struct device *d, const char *file, const char *text)
+{
+	struct write_arg w = write_to(d, file, text);
+
+	return job_start(cpu, do_write, &w, sizeof(w));
+}
+
+int device_write(struct device *d, const char *file, const char *text, const char *what)
+{
+	struct write_arg w = write_to(d, file, text);
+
+	return (int)job_run(CPU_SECOND, do_write, &w, sizeof(w), what);
+}
+
+int flr(struct device *d)
+{
+	return device_write(d, "reset", "1", "reset-returned");
+}
+
+void state_of(struct device *d, char *buf, size_t size)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/iommu_quarantine/state", d->dir);
+	if (read_file(path, buf, size) < 0)
+		snprintf(buf, size, "absent");
+}
+
+bool state_is(struct device *d, const char *want)
+{
+	char buf[64];
+
+	state_of(d, buf, sizeof(buf));
+	return !strcmp(buf, want);
+}
+
+struct state_arg {
+	struct device *d;
+	const char *want;
+};
+
+static bool state_reached(void *arg)
+{
+	struct state_arg *a = arg;
+
+	return state_is(a->d, a->want);
+}
+
+bool wait_state(struct device *d, const char *want, unsigned int ms)
+{
+	struct state_arg a = { d, want };
+	bool good = wait_for(state_reached, &a, ms);
+	char name[64], buf[64];
+
+	state_of(d, buf, sizeof(buf));
+	snprintf(name, sizeof(name), "state-%s", want);
+	return check(good, name, "%s is %s", d->bdf, buf);
+}
+
+unsigned int broken_count(struct device *d)
+{
+	char path[128], buf[32];
+
+	snprintf(path, sizeof(path), "%s/iommu_quarantine/broken_count", d->dir);
+	if (read_file(path, buf, sizeof(buf)) < 0)
+		return ~0u;
+	return (unsigned int)strtoul(buf, NULL, 10);
+}
+
+void neighbour_start(struct device *d, unsigned int flags, unsigned int cpu)
+{
+	struct iq_neighbour a = {
+		.bdf = d->rid, .flags = flags, .cpu = cpu,
+		/* Far above what two shared host CPUs do to an innocent operation. */
+		.stall_ms = opt.hw_timeout_ms * 2 / 3,
+	};
+	int ret = iq(IQ_N_START, &a);
+
+	require(!ret, "neighbour-started", "%s", strerror(-ret));
+}
+
+struct iq_neighbour neighbour_read(struct device *d)
+{
+	struct iq_neighbour a = { .bdf = d->rid };
+
+	iq(IQ_N_READ, &a);
+	return a;
+}
+
+static long do_neighbour_stop(void *arg)
+{
+	return iq(IQ_N_STOP, arg);
+}
+
+struct iq_neighbour neighbour_stop(struct device *d)
+{
+	struct iq_neighbour a = { .bdf = d->rid };
+	long ret = job_run(CPU_SECOND, do_neighbour_stop, &a, sizeof(a), "neighbour-stopped");
+
+	require(!ret, "neighbour-ended", "%s", strerror((int)-ret));
+	return a;
+}
+
+struct iq_beat beat(bool reset)
+{
+	struct iq_beat a = { .reset = reset };
+
+	iq(IQ_BEAT, &a);
+	return a;
+}
+
+/* ---- back to two healthy devices ---- */
+
+static long do_heal(void *arg)
+{
+	struct device *all[] = { &dev_a, &dev_b };
+	struct iq_neighbour n = {};
+	struct iq_range all_pages = {};
+	unsigned int i;
+	char path[128];
+
+	(void)arg;
+	if (exists(HOLD_FENCE))
+		write_file(HOLD_FENCE, "0");
+	if (exists(HOLD_WORK))
+		write_file(HOLD_WORK, "0");
+	ctl_write(&dev_a, CTL_FLAGS, 0);
+	for (i = 0; i < 2; i++)
+		ctl_write(all[i], CTL_WEDGE, WEDGE_HEALTHY);
+	if (!device_present(&dev_a) || !device_present(&dev_b))
+		write_file("/sys/bus/pci/rescan", "1");
+	for (i = 0; i < 2; i++) {
+		struct iq_dev dom = { .bdf = all[i]->rid };
+
+		snprintf(path, sizeof(path), "%s/driver", all[i]->dir);
+		if (!exists(path))
+			write_file("/sys/bus/pci/drivers/iqtest/bind", all[i]->bdf);
+		ep_cmd(all[i], EP_STOP, 0, 0);
+		n.bdf = all[i]->rid;
+		iq(IQ_N_STOP, &n);
+		iq(IQ_DETACH, &dom);
+		snprintf(path, sizeof(path), "%s/reset_method", all[i]->dir);
+		write_file(path, "default");
+		/* The model forgets nothing but by a reset: always one. */
+		snprintf(path, sizeof(path), "%s/reset", all[i]->dir);
+		if (write_file(path, "1"))
+			return -1;
+	}
+	iq(IQ_FREE, &all_pages);
+	ctl_write(&dev_a, CTL_TIMEOUT_MS, opt.hw_timeout_ms);
+	ctl_write(&dev_a, CTL_CLEAR, 1);
+	return 0;
+}
+
+static bool is_healthy(void *d)
+{
+	return (!grafted || state_is(d, "healthy")) && ats_enabled(d) &&
+	       ep_read(d, EP_MAGIC) == IQ_EP_MAGIC_VALUE &&
+	       !(ep_read(d, EP_STATUS) & EP_ST_ATC);
+}
+
+bool heal(void)
+{
+	struct job *job = job_start(CPU_SECOND, do_heal, NULL, 0);
+
+	/* Twice the longest: a reset of a device that was gone takes its time. */
+	return job_wait(job, 2 * opt.limit_ms) && !job->ret &&
+	       wait_for(is_healthy, &dev_a, opt.limit_ms) &&
+	       wait_for(is_healthy, &dev_b, opt.limit_ms);
+}

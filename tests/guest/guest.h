@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What scenarios and demo share: results, jobs, devices, sysfs. */
+#ifndef GUEST_H
+#define GUEST_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define BIT(n)		(1ul << (n))
+#define __printf(a, b)	__attribute__((__format__(__printf__, a, b)))
+#define __noreturn	__attribute__((__noreturn__))
+#define __aligned(n)	__attribute__((__aligned__(n)))
+
+#include "iqtest.h"
+
+/* CPU 0 belongs to init and never touches a device that may be dead. */
+#define CPU_INIT	0
+#define CPU_CULPRIT	1
+#define CPU_SECOND	2
+#define CPU_NEIGHBOUR	3
+
+struct device {
+	char bdf[16];		/* 0000:01:00.0 */
+	char dir[64];		/* its sysfs directory */
+	unsigned int rid;
+};
+
+extern struct device dev_a;	/* the one that breaks */
+extern struct device dev_b;	/* its healthy neighbour */
+
+struct options {
+	char run[2048];
+	char mode[16];
+	unsigned int hw_timeout_ms;
+	unsigned int limit_ms;	/* longest time a job may take before it counts as stuck */
+};
+
+extern struct options opt;
+extern bool grafted;		/* the kernel shows the sysfs group */
+
+/* ---- results ---- */
+
+void __printf(1, 2) emit(const char *fmt, ...);
+u64 now_ns(void);
+
+/*
+ * Checks have short names: the runner's table of what has to go red on the
+ * ungrafted kernel refers to them.
+ */
+bool __printf(3, 4) check(bool good, const char *name, const char *fmt, ...);
+bool check_eq(u64 got, u64 want, const char *name);
+bool check_le(u64 got, u64 limit, const char *name);
+bool check_ge(u64 got, u64 least, const char *name);
+/* The rest of the scenario makes no sense without it. */
+void __printf(3, 4) require(bool good, const char *name, const char *fmt, ...);
+void __noreturn skip(const char *why);
+void note(const char *name, u64 value);
+/* Tell the runner to expect the machine's end instead of a result. */
+void expect_panic(void);
+
+enum verdict { PASSED, FAILED, SKIPPED, STUCK };
+
+enum verdict run_scenario(const char *name, void (*fn)(void));
+const char *first_failure(void);
+const char *skip_reason(void);
+/* A CPU is spinning with irqs off on purpose: nothing more can run here. */
+void lost_on_purpose(void);
+
+/* ---- small things ---- */
+
+int write_file(const char *path, const char *text);
+int read_file(const char *path, char *buf, size_t size);
+bool exists(const char *path);
+/* Polls @cond(@arg) until it holds; false when @ms have passed. */
+bool wait_for(bool (*cond)(void *), void *arg, unsigned int ms);
+
+/* ---- jobs: whatever may never return runs in a process of its own ---- */
+
+struct job;
+typedef long (*job_fn)(void *arg);
+
+struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size);
+bool job_wait(struct job *job, unsigned int ms);
+bool job_done(struct job *job);
+long job_ret(struct job *job);		/* what fn returned */
+void *job_arg(struct job *job);		/* @arg as fn left it */
+/* Starts, waits, and requires that it returned under the name @what. */
+long job_run(int cpu, job_fn fn, void *arg, size_t size, const char *what);
+void jobs_forget(void);
+
+/* ---- devices ---- */
+
+void find_devices(void);
+bool device_present(struct device *d);
+int iq(unsigned long cmd, void *arg);	/* 0 or -errno */
+
+u32 ctl_read(struct device *d, unsigned int reg);
+void ctl_write(struct device *d, unsigned int reg, u32 val);
+u32 ep_read(struct device *d, unsigned int reg);
+void ep_write(struct device *d, unsigned int reg, u32 val);
+/* EP_STATUS after the command, ~0 when the endpoint is not bound. */
+u32 ep_cmd(struct device *d, unsigned int cmd, u32 handle,
+		u32 pattern);
+bool ats_enabled(struct device *d);	/* in its config space */
+
+u32 map_pages(struct device *d, unsigned int count);
+/* Maps, and proves that ATS works: fetch, write through the ATC, verify. */
+u32 map_with_ats(struct device *d, unsigned int count);
+void wedge(struct device *d, unsigned int mode);
+
+struct job *unmap_start(int cpu, u32 first, unsigned int count,
+			unsigned int flags);
+/* Requires "unmap-returned". */
+struct iq_unmap unmap_wait(struct job *job);
+struct iq_unmap unmap(int cpu, u32 first, unsigned int count,
+		      unsigned int flags);
+unsigned int damaged(u32 first, unsigned int count, u32 pattern);
+
+int attach(struct device *d);		/* 0 or -errno */
+int detach(struct device *d);
+/* @file is relative to the device's sysfs directory, or absolute. */
+int device_write(struct device *d, const char *file, const char *text,
+		 const char *what);
+struct job *device_write_start(int cpu, struct device *d, const char *file,
+			       const char *text);
+struct job *attach_start(int cpu, struct device *d);
+int flr(struct device *d);
+void state_of(struct device *d, char *buf, size_t size);
+bool state_is(struct device *d, const char *want);
+bool wait_state(struct device *d, const char *want, unsigned int ms);
+unsigned int broken_count(struct device *d);
+
+void neighbour_start(struct device *d, unsigned int flags, unsigned int cpu);
+struct iq_neighbour neighbour_read(struct device *d);
+struct iq_neighbour neighbour_stop(struct device *d);
+
+struct iq_beat beat(bool reset);
+
+/* Back to two healthy devices; false when that cannot be had. */
+bool heal(void);
+
+/* ---- the tables ---- */
+
+struct scenario {
+	const char *name;
+	const char *group;
+	void (*fn)(void);
+};
+
+extern const struct scenario scenarios[];
+extern const unsigned int n_scenarios;
+
+bool demo(void);		/* false when the machine is lost */
+
+#define HOLD_FENCE	"/sys/kernel/debug/iommu_quarantine/intel/hold_fence"
+#define HOLD_WORK	"/sys/kernel/debug/iommu_quarantine/core/hold_work"
+#define STATS		"/sys/kernel/debug/iommu_quarantine/intel/stats"
+#define TRACING		"/sys/kernel/tracing"
+#define UEVENTS		"/uevents"
+
+#endif

@@ -1,0 +1,969 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The scenarios. Each says which contract of the design it holds, and with
+ * what it was seen red: "plain" is the ungrafted kernel, the other names are
+ * mutants of run.py. Gates are counts; times are notes.
+ *
+ * CPU 0 is init's own. What may never return runs in a job on another CPU.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+/* PCIE_RESET_READY_POLL_MS is 60 s; the last of its doubling steps may overshoot. */
+#define LONG_RESET_MS	150000
+
+#define REUSED	(IQ_F_REUSE | IQ_F_DOORBELL)
+
+static unsigned int base_a, base_b;	/* broken_count before the scenario */
+
+static void begin(void)
+{
+	base_a = broken_count(&dev_a);
+	base_b = broken_count(&dev_b);
+}
+
+static void needs_graft(void)
+{
+	if (!grafted)
+		skip("an interface that only the grafted kernel has");
+}
+
+static void needs_hold(const char *path)
+{
+	/* The ungrafted kernel has no such point and fails without it. */
+	if (grafted && !exists(path))
+		skip("CONFIG_IOMMU_QUARANTINE_DEBUG is off");
+}
+
+/* C1, C3: what holds right after a flush that met a dead device returned. */
+static void check_fenced(struct device *d, const struct iq_unmap *u)
+{
+	check_eq(u->bad_pages, 0, "reused-pages-damaged");
+	check_eq(u->stale_ok, 0, "stale-writes-before-return");
+	check_eq(ctl_read(d, CTL_STALE_OK), 0, "stale-writes-through");
+	check_ge(ctl_read(d, CTL_STALE_BLOCKED), 1, "stale-writes-blocked");
+	check_eq(ctl_read(d, CTL_INV_QUEUED_AFTER), 0, "invalidations-after-timeout");
+}
+
+static bool healthy_io(struct device *d)
+{
+	u32 page = map_with_ats(d, 1);
+	struct iq_unmap u = unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+
+	return check_eq(ep_read(d, EP_ATC_ENTRIES), 0, "atc-empty-after-unmap") &&
+	       check_eq(u.bad_pages, 0, "healthy-page-intact");
+}
+
+/* C6, C9, C4: the worker has done its part, once, and to nobody else. */
+static void check_quarantined(struct device *d, unsigned int base, unsigned int times)
+{
+	require(wait_state(d, "quarantined", opt.limit_ms), "quarantined", "%s", d->bdf);
+	check_eq(broken_count(d) - base, times, "broken-count");
+	check(!ats_enabled(d), "ats-off", "of %s in its config space", d->bdf);
+}
+
+static void check_innocent(struct device *d, unsigned int base)
+{
+	check(state_is(d, "healthy"), "neighbour-healthy", "%s", d->bdf);
+	check_eq(broken_count(d) - base, 0, "neighbour-broken-count");
+	healthy_io(d);
+}
+
+static void check_recovered(struct device *d)
+{
+	require(wait_state(d, "healthy", opt.limit_ms), "recovered", "%s", d->bdf);
+	check(ats_enabled(d), "ats-on-again", "of %s in its config space", d->bdf);
+	healthy_io(d);
+}
+
+static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int flags)
+{
+	u32 page = map_with_ats(d, 1);
+	struct iq_unmap u;
+
+	wedge(d, mode);
+	u = unmap(CPU_CULPRIT, page, 1, REUSED | flags);
+	check_fenced(d, &u);
+	check_eq(u.timeouts, 1, "timeouts-at-return");
+	return page;
+}
+
+/* ---- controls: pass on every kernel, or the harness itself is broken ---- */
+
+/* No fault: mapping, ATS, unmap, an attach and an FLR of a healthy device. */
+static void s_healthy(void)
+{
+	begin();
+	healthy_io(&dev_a);
+	healthy_io(&dev_b);
+	check_eq((u64)-attach(&dev_a), 0, "attach");
+	check_eq((u64)-detach(&dev_a), 0, "detach");
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_ge(ctl_read(&dev_a, CTL_RESETS), 1, "resets-seen");
+	healthy_io(&dev_a);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 0, "timeouts");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes");
+	if (grafted)
+		check_eq(broken_count(&dev_a) - base_a, 0, "broken-count");
+}
+
+/* The neighbour thread itself counts right when nothing is broken. */
+static void s_healthy_neighbour(void)
+{
+	struct iq_neighbour n;
+
+	neighbour_start(&dev_b, IQ_N_UNMAP, CPU_NEIGHBOUR);
+	for (int i = 0; i < 20; i++)
+		healthy_io(&dev_a);
+	n = neighbour_stop(&dev_b);
+	check_ge(n.completed, 5, "neighbour-completed");
+	check_eq(n.errors, 0, "neighbour-errors");
+	check_eq(n.stale, 0, "neighbour-stale");
+	check_eq(n.stalls, 0, "neighbour-stalls");
+}
+
+/* ---- fence and quarantine ---- */
+
+/*
+ * C1, C3, C6: strict unmap of a page that the dead device has in its ATC. The
+ * page is somebody else's the moment the unmap returned, and only then the
+ * device writes. Red: plain (never returns), no-context-flush,
+ * fence-after-return.
+ */
+static void s_wedge_unmap(void)
+{
+	u32 page, fresh;
+
+	begin();
+	page = break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(damaged(page, 1, 0), 0, "page-intact-later");
+
+	/* Neither a new translation nor plain DMA gets through. */
+	fresh = map_pages(&dev_a, 1);
+	check(!(ep_cmd(&dev_a, EP_FETCH, fresh, 0) & EP_ST_OK), "fetch-refused", "of a new page");
+	check(!(ep_cmd(&dev_a, EP_WRITE_UNTRANSLATED, fresh, 0xbad) & EP_ST_OK),
+	      "dma-refused", "untranslated");
+	check(damaged(fresh, 1, 0xbad) == 1, "dma-not-arrived", "the page is not full of it");
+	unmap(CPU_CULPRIT, fresh, 1, REUSED);
+
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-in-the-end");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq(ctl_read(&dev_a, CTL_INV_QUEUED_AFTER), 0, "invalidations-after-quarantine");
+	check_innocent(&dev_b, base_b);
+}
+
+/* C2: the same from a caller with irqs off. Red: plain. */
+static void s_wedge_irqs_off(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, IQ_F_IRQS_OFF);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+}
+
+/*
+ * C1, C9: the device writes all the time, not only at the doorbell. Until the
+ * hardware has spoken it may: the page is not reused yet. Red: plain,
+ * no-context-flush.
+ */
+static void s_wedge_writing(void)
+{
+	u32 page, was_ok, was_blocked;
+	struct iq_unmap u;
+
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	ep_write(&dev_a, EP_PERIOD_MS, 2);
+	ep_cmd(&dev_a, EP_START, page, 0xdeadd0a);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	u = unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+	was_ok = ctl_read(&dev_a, CTL_STALE_OK);
+	was_blocked = ctl_read(&dev_a, CTL_STALE_BLOCKED);
+	check_eq(u.stale_ok, was_ok, "stale-writes-after-return");
+	check_eq(u.bad_pages, 0, "reused-pages-damaged");
+	check_quarantined(&dev_a, base_a, 1);
+	/* It goes on writing, in vain. */
+	for (int i = 0; i < 20; i++)
+		ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_ge(ctl_read(&dev_a, CTL_STALE_BLOCKED), was_blocked + 20, "still-blocked");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), was_ok, "stale-writes-later");
+	check_eq(damaged(page, 1, 0), 0, "page-intact-later");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+}
+
+/* C3, C9: a thousand mappings cost what one costs. Red: plain. */
+static void s_many(void)
+{
+	u32 first;
+	struct iq_unmap u;
+
+	begin();
+	first = map_with_ats(&dev_a, 1000);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	u = unmap(CPU_CULPRIT, first, 1000, REUSED);
+	check_fenced(&dev_a, &u);
+	check_eq(u.timeouts, 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+	note("inv_wedged", ctl_read(&dev_a, CTL_INV_WEDGED));
+	note("longest_unmap_us", u.max_ns / 1000);
+}
+
+/*
+ * C1, C3: four CPUs flush the dead device at once; what three of them had
+ * queued is made harmless while the queue stands still. Red: plain,
+ * no-scrub.
+ */
+static void s_four_cpus(void)
+{
+	struct job *job[4];
+	u32 first;
+	/* The ungrafted kernel never gives a CPU back: leave init its own. */
+	int from = grafted ? CPU_INIT : CPU_CULPRIT;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 4)
+		skip("needs four CPUs");
+	begin();
+	first = map_with_ats(&dev_a, 4);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	/* The first timeout lasts long enough for all of them to queue. */
+	for (int i = 3; i >= from; i--)
+		job[i] = unmap_start(i, first + (u32)i, 1, REUSED);
+	for (int i = from; i < 4; i++) {
+		struct iq_unmap u = unmap_wait(job[i]);
+
+		check_fenced(&dev_a, &u);
+	}
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq(damaged(first, 4, 0), 0, "pages-intact");
+	check_quarantined(&dev_a, base_a, 1);
+	note("inv_wedged", ctl_read(&dev_a, CTL_INV_WEDGED));
+}
+
+/* One timeout per device, and both go. Red: plain. */
+static void s_both(void)
+{
+	struct iq_unmap u;
+	struct job *ja, *jb;
+	u32 pa, pb;
+
+	begin();
+	pa = map_with_ats(&dev_a, 1);
+	pb = map_with_ats(&dev_b, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	wedge(&dev_b, WEDGE_UNTIL_RESET);
+	ja = unmap_start(CPU_CULPRIT, pa, 1, REUSED);
+	jb = unmap_start(CPU_SECOND, pb, 1, REUSED);
+	u = unmap_wait(ja);
+	check_fenced(&dev_a, &u);
+	u = unmap_wait(jb);
+	check_fenced(&dev_b, &u);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 2, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+	check_quarantined(&dev_b, base_b, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr-a");
+	check_eq((u64)-flr(&dev_b), 0, "flr-b");
+	check_recovered(&dev_a);
+	check_recovered(&dev_b);
+}
+
+/*
+ * The device is gone from the bus: config space and BAR read all ones. The
+ * ungrafted kernel sees that, gives the flush up, and the page is damaged.
+ * Red: plain (reused-pages-damaged), no-context-flush.
+ */
+static void s_vanished(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_VANISHED, 0);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	require(wait_state(&dev_a, "quarantined", opt.limit_ms), "quarantined", "%s", dev_a.bdf);
+	check_innocent(&dev_b, base_b);
+}
+
+/* ---- attribution ---- */
+
+static void old_hardware(unsigned int flags)
+{
+	struct iq_neighbour n;
+	u32 page;
+	struct iq_unmap u;
+
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	neighbour_start(&dev_b, IQ_N_UNMAP, CPU_NEIGHBOUR);
+	ctl_write(&dev_a, CTL_FLAGS, flags);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	u = unmap(CPU_CULPRIT, page, 1, REUSED);
+	check_eq(u.bad_pages, 0, "reused-pages-damaged");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_quarantined(&dev_a, base_a, 1);
+	n = neighbour_stop(&dev_b);
+	check_eq(n.errors, 0, "neighbour-errors");
+	check_eq(n.stale, 0, "neighbour-stale");
+	/*
+	 * C3 without a name: 1 + the dead devices in the window + what other
+	 * CPUs had queued for the device, here 1 + 1 + 0.
+	 */
+	check_le(ctl_read(&dev_a, CTL_TIMEOUTS), 2, "timeouts");
+	note("timeouts", ctl_read(&dev_a, CTL_TIMEOUTS));
+	ctl_write(&dev_a, CTL_FLAGS, 0);
+	check_innocent(&dev_b, base_b);
+}
+
+/* C5: source id 0 names nobody; only the culprit goes. Red: plain. */
+static void s_old_hardware(void)
+{
+	old_hardware(CTL_ITESID_ZERO);
+}
+
+/* C5: all ones is a dead read, not a name. Red: plain. */
+static void s_dead_read(void)
+{
+	old_hardware(CTL_ITESID_ONES);
+}
+
+/* ---- the neighbour ---- */
+
+static void neighbour(unsigned int flags, unsigned int stalls)
+{
+	struct iq_neighbour before, after, n;
+	u32 page, inv;
+
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	neighbour_start(&dev_b, flags, CPU_NEIGHBOUR);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	before = neighbour_read(&dev_b);
+	unmap(CPU_CULPRIT, page, 1, REUSED);
+	after = neighbour_read(&dev_b);
+	check_quarantined(&dev_a, base_a, 1);
+	n = neighbour_stop(&dev_b);
+	inv = ctl_read(&dev_b, CTL_INV_TOTAL);
+
+	note("neighbour_during_timeout", after.completed - before.completed);
+	note("neighbour_max_us", n.max_ns / 1000);
+	check_eq(n.errors, 0, "neighbour-errors");
+	check_eq(n.stale, 0, "neighbour-stale");
+	check_le(n.stalls, stalls, "neighbour-stalls");
+	check_ge(inv, n.unmaps, "neighbour-invalidations");
+	if (!(flags & IQ_N_UNMAP))
+		check_ge(after.completed - before.completed, 10, "neighbour-never-stalls");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_innocent(&dev_b, base_b);
+}
+
+/*
+ * C4: a neighbour that unmaps all along stalls for one timeout at most and
+ * loses no invalidation. Red: plain.
+ */
+static void s_neighbour_unmaps(void)
+{
+	neighbour(IQ_N_UNMAP, 1);
+}
+
+/* C4: one that unmaps nothing never stalls. Red: plain (unmap-returned). */
+static void s_neighbour_quiet(void)
+{
+	neighbour(0, 0);
+}
+
+/* ---- recovery ---- */
+
+/*
+ * C7: an FLR brings it back with ATS, and a mapping that was there all along
+ * works again. Red: plain.
+ */
+static void s_recover(void)
+{
+	u32 kept;
+
+	begin();
+	kept = map_pages(&dev_a, 1);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	check(ep_cmd(&dev_a, EP_WRITE, kept, 0x900d) & EP_ST_OK, "kept-mapping-works", "with ATS");
+	check_eq(damaged(kept, 1, 0x900d), 0, "kept-mapping-data");
+	unmap(CPU_CULPRIT, kept, 1, 0);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-in-the-end");
+}
+
+/* C9: a timeout after the recovery is a new one. Red: plain. */
+static void s_twice(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	ctl_write(&dev_a, CTL_CLEAR, 1);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 2);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts-second-time");
+	check_eq((u64)-flr(&dev_a), 0, "flr-again");
+	check_recovered(&dev_a);
+}
+
+static void check_still_quarantined(struct device *d)
+{
+	check(state_is(d, "quarantined") || state_is(d, "failed"), "not-lifted", "%s", d->bdf);
+	check_eq((u64)-attach(d), EBUSY, "attach-refused");
+	check(!ats_enabled(d), "ats-stays-off", "%s", d->bdf);
+	ctl_write(d, CTL_DOORBELL, 1);
+	check_eq(ctl_read(d, CTL_STALE_OK), 0, "stale-writes-still-blocked");
+	check_eq(ctl_read(d, CTL_TIMEOUTS), 1, "timeouts-still");
+}
+
+/*
+ * C7: a probe is no reset. Storing to reset_method probes the method on the
+ * live device, through the same prepare()/done(). Red: plain.
+ */
+static void s_probe(void)
+{
+	u32 resets;
+
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	resets = ctl_read(&dev_a, CTL_RESETS);
+	check_eq((u64)-device_write(&dev_a, "reset_method", "flr bus", "probe-returned"),
+		 0, "probe");
+	check_eq(ctl_read(&dev_a, CTL_RESETS), resets, "no-reset-seen");
+	check_still_quarantined(&dev_a);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+/* C7: a reset that reports success and does nothing. Red: plain. */
+static void s_idle_reset(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_FOR_EVER, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	note("reset_errno", (u64)-flr(&dev_a));
+	check_still_quarantined(&dev_a);
+	/* Somebody exchanged the firmware: now a reset works. */
+	ctl_write(&dev_a, CTL_WEDGE, WEDGE_HEALTHY);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+/*
+ * C7: a reset that never completes, and one of a device that is gone. The
+ * kernel waits 60 s for each, so both wait together. Red: plain.
+ */
+static void s_failing_reset(void)
+{
+	struct device *all[] = { &dev_a, &dev_b };
+	static const unsigned int mode[] = { WEDGE_RESET_FAILS, WEDGE_VANISHED };
+	struct job *job[2];
+	struct iq_unmap u;
+	u32 page[2];
+
+	begin();
+	for (int i = 0; i < 2; i++) {
+		page[i] = map_with_ats(all[i], 1);
+		/* Else the bus reset follows, and with it another 60 s. */
+		check_eq((u64)-device_write(all[i], "reset_method", "flr", "probe-returned"),
+			 0, "flr-only");
+	}
+	for (int i = 0; i < 2; i++) {
+		wedge(all[i], mode[i]);
+		u = unmap(CPU_CULPRIT, page[i], 1, REUSED);
+		check_fenced(all[i], &u);
+		require(wait_state(all[i], "quarantined", opt.limit_ms), "quarantined", "%s",
+			all[i]->bdf);
+	}
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 2, "timeouts");
+	for (int i = 0; i < 2; i++)
+		job[i] = device_write_start(CPU_CULPRIT + i, all[i], "reset", "1");
+	for (int i = 0; i < 2; i++) {
+		require(job_wait(job[i], LONG_RESET_MS), "reset-ended", "%s", all[i]->bdf);
+		check(job_ret(job[i]) < 0, "reset-failed", "%s: %ld", all[i]->bdf,
+		      job_ret(job[i]));
+		check(!state_is(all[i], "healthy"), "not-lifted", "%s", all[i]->bdf);
+		check_eq((u64)-attach(all[i]), EBUSY, "attach-refused");
+		ctl_write(all[i], CTL_DOORBELL, 1);
+		check_eq(ctl_read(all[i], CTL_STALE_OK), 0, "stale-writes-still-blocked");
+		check_eq(damaged(page[i], 1, 0), 0, "page-intact-later");
+	}
+	for (int i = 0; i < 2; i++) {
+		ctl_write(all[i], CTL_WEDGE, WEDGE_HEALTHY);
+		check_eq((u64)-flr(all[i]), 0, "flr");
+		check_recovered(all[i]);
+	}
+}
+
+/* C6: no domain gets in while it is quarantined; after the reset it does. Red: plain. */
+static void s_attach_busy(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-attach(&dev_a), EBUSY, "attach-refused");
+	check_eq((u64)-attach(&dev_b), 0, "neighbour-attach");
+	check_eq((u64)-detach(&dev_b), 0, "neighbour-detach");
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	check_eq((u64)-attach(&dev_a), 0, "attach-after-recovery");
+	check_eq((u64)-detach(&dev_a), 0, "detach-after-recovery");
+	healthy_io(&dev_a);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+}
+
+/* ---- the driver and the device come and go ---- */
+
+#define DRIVER	"/sys/bus/pci/drivers/iqtest/"
+
+/*
+ * C8, R6: the driver goes, with mappings that the dead device holds, and
+ * comes back; neither lifts anything. Red: plain.
+ */
+static void s_unbind_bind(void)
+{
+	u32 left;
+
+	begin();
+	left = map_with_ats(&dev_a, 8);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-device_write(&dev_a, DRIVER "unbind", dev_a.bdf, "unbind-returned"),
+		 0, "unbind");
+	check_eq(damaged(left, 8, 0), 0, "pages-of-the-driver-intact");
+	check(state_is(&dev_a, "quarantined"), "not-lifted-by-unbind", "%s", dev_a.bdf);
+	check_eq((u64)-device_write(&dev_a, DRIVER "bind", dev_a.bdf, "bind-returned"),
+		 0, "bind");
+	check_still_quarantined(&dev_a);
+	check_eq(ctl_read(&dev_a, CTL_INV_QUEUED_AFTER), 0, "invalidations-after-quarantine");
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+/*
+ * C8: the dead device is found out by its driver's own remove(), under the
+ * device lock. Red: plain (unbind-returned).
+ */
+static void s_unbind_wedged(void)
+{
+	u32 left;
+
+	begin();
+	left = map_with_ats(&dev_a, 8);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	check_eq((u64)-device_write(&dev_a, DRIVER "unbind", dev_a.bdf, "unbind-returned"),
+		 0, "unbind");
+	check_eq(damaged(left, 8, 0), 0, "pages-of-the-driver-intact");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_eq((u64)-device_write(&dev_a, DRIVER "bind", dev_a.bdf, "bind-returned"),
+		 0, "bind");
+	check_recovered(&dev_a);
+}
+
+static void come_back(struct device *d)
+{
+	check(!device_present(d), "removed", "%s", d->bdf);
+	healthy_io(&dev_b);
+	/* Another card in the same slot. */
+	ctl_write(d, CTL_WEDGE, WEDGE_HEALTHY);
+	check_eq((u64)-device_write(d, "/sys/bus/pci/rescan", "1", "rescan-returned"),
+		 0, "rescan");
+	require(device_present(d), "found-again", "%s", d->bdf);
+	if (grafted) {
+		check(state_is(d, "healthy"), "healthy-again", "%s", d->bdf);
+		check_eq(broken_count(d), 0, "count-starts-anew");
+	}
+	healthy_io(d);
+}
+
+static void remove_it(void)
+{
+	check_eq((u64)-device_write(&dev_a, "remove", "1", "remove-returned"), 0, "remove");
+}
+
+/* C8: hot removal out of quarantine. Red: plain. */
+static void s_remove_quarantined(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	remove_it();
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	come_back(&dev_a);
+}
+
+/*
+ * C8: hot removal of a wedged device that nobody has noticed yet: report, work
+ * and release race for real. Red: plain (remove-returned).
+ */
+static void s_remove_wedged(void)
+{
+	u32 left;
+
+	begin();
+	left = map_with_ats(&dev_a, 8);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	remove_it();
+	check_eq(damaged(left, 8, 0), 0, "pages-of-the-driver-intact");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	come_back(&dev_a);
+}
+
+static bool file_is_not_zero(void *path)
+{
+	char buf[32];
+
+	return read_file(path, buf, sizeof(buf)) > 0 && strtoul(buf, NULL, 10);
+}
+
+/*
+ * C8: hot removal while the quarantine work is pending, held before it takes
+ * the group mutex. Release has to wait for it outside that mutex. Red: plain;
+ * KASAN on a grafted kernel that does not wait.
+ */
+static void s_remove_pending(void)
+{
+	struct job *job;
+
+	needs_hold(HOLD_WORK);
+	begin();
+	if (grafted)
+		require(!write_file(HOLD_WORK, "1"), "hold-armed", HOLD_WORK);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	require(wait_for(file_is_not_zero, HOLD_WORK, opt.limit_ms), "work-held", HOLD_WORK);
+	check(state_is(&dev_a, "reported"), "reported", "%s", dev_a.bdf);
+	job = device_write_start(CPU_SECOND, &dev_a, "remove", "1");
+	/* The device's directory goes first, its release has to wait. */
+	wait_for((bool (*)(void *))job_done, job, 300);
+	require(!write_file(HOLD_WORK, "0"), "hold-released", HOLD_WORK);
+	require(job_wait(job, opt.limit_ms), "remove-returned", "%s", dev_a.bdf);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	come_back(&dev_a);
+}
+
+/* ---- the window between FENCING and FENCED ---- */
+
+static struct job *hold_a_fence(u32 page)
+{
+	struct job *job;
+
+	if (grafted)
+		require(!write_file(HOLD_FENCE, "1"), "hold-armed", HOLD_FENCE);
+	job = unmap_start(CPU_CULPRIT, page, 1, REUSED);
+	if (grafted)
+		require(wait_for(file_is_not_zero, HOLD_FENCE, opt.limit_ms), "fence-held",
+			HOLD_FENCE);
+	return job;
+}
+
+static void let_the_fence_go(void)
+{
+	if (grafted)
+		require(!write_file(HOLD_FENCE, "0"), "hold-released", HOLD_FENCE);
+}
+
+/*
+ * C1: one CPU stands between FENCING and FENCED; a second one flushes the same
+ * device and may return only when the device really is fenced, be it that it
+ * waits or that it fences itself. Red: plain, fencing-is-fenced.
+ */
+static void s_hold_flush(void)
+{
+	struct job *first, *second;
+	struct iq_unmap u;
+	u32 page;
+
+	needs_hold(HOLD_FENCE);
+	begin();
+	page = map_with_ats(&dev_a, 2);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	first = hold_a_fence(page);
+	second = unmap_start(CPU_SECOND, page + 1, 1, REUSED);
+	/* Time to return too early; one that fences by itself may be back. */
+	wait_for((bool (*)(void *))job_done, second, 500);
+	note("second_was_back", job_done(second));
+	let_the_fence_go();
+	u = unmap_wait(second);
+	check_eq(u.bad_pages, 0, "second-page-damaged");
+	u = unmap_wait(first);
+	check_fenced(&dev_a, &u);
+	check_eq(damaged(page, 2, 0), 0, "pages-intact");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+}
+
+/*
+ * DESIGN 5: an attach rewrites the entry while the fence runs. Whatever it
+ * stores has no ATS permission in it. Red: plain, writer-not-masked.
+ */
+static void s_hold_attach(void)
+{
+	struct job *first, *second;
+	struct iq_unmap u;
+	u32 page;
+
+	needs_hold(HOLD_FENCE);
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	first = hold_a_fence(page);
+	second = attach_start(CPU_SECOND, &dev_a);
+	wait_for((bool (*)(void *))job_done, second, 500);
+	note("attach_was_back", job_done(second));
+	let_the_fence_go();
+	u = unmap_wait(first);
+	require(job_wait(second, opt.limit_ms), "attach-returned", "errno %ld",
+		-job_ret(second));
+	check(job_ret(second) == 0 || job_ret(second) == -EBUSY, "attach-errno", "%ld",
+	      -job_ret(second));
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_fenced(&dev_a, &u);
+	check_eq(damaged(page, 1, 0), 0, "page-intact");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
+	if (!job_ret(second))
+		check_eq((u64)-detach(&dev_a), 0, "detach");
+	check_recovered(&dev_a);
+}
+
+/* ---- interrupt remapping on the same queue ---- */
+
+/* An MSI of the virtio port: its IRTE is changed under a raw spinlock. */
+static int virtio_irq(void)
+{
+	char dir[256], target[256];
+	struct dirent *e;
+	int irq = -1;
+	ssize_t n;
+	DIR *d;
+
+	n = readlink("/sys/bus/virtio/devices/virtio0", target, sizeof(target) - 1);
+	if (n <= 0)
+		return -1;
+	target[n] = 0;
+	snprintf(dir, sizeof(dir), "/sys/bus/virtio/devices/%.180s/../msi_irqs", target);
+	d = opendir(dir);
+	if (!d)
+		return -1;
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			irq = atoi(e->d_name);
+	closedir(d);
+	return irq;
+}
+
+static bool invalidation_ignored(void *d)
+{
+	return ctl_read(d, CTL_INV_WEDGED) > 0;
+}
+
+/*
+ * C2: an interrupt is moved to another CPU while the queue stands still; the
+ * change survives the timeout. Red: plain.
+ */
+static void s_irte(void)
+{
+	char path[64], cpu[16];
+	struct job *job, *move;
+	int irq = virtio_irq();
+	u32 page;
+
+	require(irq > 0, "msi-found", "irq %d", irq);
+	begin();
+	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", irq);
+	check_eq((u64)-device_write(&dev_b, path, "0", "affinity-set"), 0, "affinity");
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	job = unmap_start(CPU_CULPRIT, page, 1, REUSED);
+	require(wait_for(invalidation_ignored, &dev_a, opt.limit_ms), "timeout-runs", "%s",
+		dev_a.bdf);
+	move = device_write_start(CPU_SECOND, &dev_b, path, "2");
+	unmap_wait(job);
+	require(job_wait(move, opt.limit_ms), "affinity-returned", "irq %d", irq);
+	check_eq((u64)-job_ret(move), 0, "affinity-errno");
+	snprintf(path, sizeof(path), "/proc/irq/%d/effective_affinity_list", irq);
+	read_file(path, cpu, sizeof(cpu));
+	check(!strcmp(cpu, "2"), "affinity-effective", "irq %d on CPU %s", irq, cpu);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+}
+
+/* ---- operator ---- */
+
+/* C11: quarantine on request, without any fault, and the way back. Needs the graft. */
+static void s_admin(void)
+{
+	char cause[64], path[128];
+	u32 page;
+
+	needs_graft();
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	check_eq((u64)-device_write(&dev_a, "iommu_quarantine/quarantine", "2",
+					 "request-returned"), EINVAL, "nonsense-refused");
+	check(state_is(&dev_a, "healthy"), "nonsense-ignored", "%s", dev_a.bdf);
+	check_eq((u64)-device_write(&dev_a, "iommu_quarantine/quarantine", "1",
+					 "request-returned"), 0, "request");
+	check_quarantined(&dev_a, base_a, 1);
+	snprintf(path, sizeof(path), "%s/iommu_quarantine/cause", dev_a.dir);
+	read_file(path, cause, sizeof(cause));
+	check(!strcmp(cause, "admin"), "cause", "%s", cause);
+	check_eq((u64)-attach(&dev_a), EBUSY, "attach-refused");
+	check(!(ep_cmd(&dev_a, EP_WRITE_UNTRANSLATED, page, 0xbad) & EP_ST_OK), "dma-refused",
+	      "untranslated");
+	unmap(CPU_CULPRIT, page, 1, REUSED);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 0, "timeouts");
+	check_innocent(&dev_b, base_b);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+static unsigned int count_in(const char *path, const char *word)
+{
+	static char text[65536];
+	unsigned int n = 0;
+
+	if (read_file(path, text, sizeof(text)) < 0)
+		return ~0u;
+	for (char *p = text; (p = strstr(p, word)); p += strlen(word))
+		n++;
+	return n;
+}
+
+struct uevent_arg {
+	const char *word;
+	unsigned int want;
+};
+
+static bool uevents_are(void *arg)
+{
+	struct uevent_arg *a = arg;
+
+	return count_in(UEVENTS, a->word) == a->want;
+}
+
+/*
+ * C9, C11: one trace event and one uevent per step. There is no network in
+ * this kernel, so the uevent arrives through the helper program. Needs the graft.
+ */
+static void s_events(void)
+{
+	static const char * const events[] = {
+		"iommu_device_broken:", "iommu_device_quarantined:", "iommu_device_recovered:",
+	};
+	static struct uevent_arg uevents[] = {
+		{ "=broken ", 1 }, { "=quarantined ", 1 }, { "=recovered ", 1 },
+	};
+	bool helper = exists("/sys/kernel/uevent_helper");
+
+	needs_graft();
+	begin();
+	require(!write_file(TRACING "/events/iommu_quarantine/enable", "1"), "trace-on",
+		"system iommu_quarantine");
+	unlink(UEVENTS);
+	if (helper)
+		check_eq((u64)-write_file("/sys/kernel/uevent_helper", "/init"), 0, "helper");
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	write_file(TRACING "/events/iommu_quarantine/enable", "0");
+	for (int i = 0; i < 3; i++)
+		check_eq(count_in(TRACING "/trace", events[i]), 1, events[i]);
+	for (int i = 0; helper && i < 3; i++) {
+		wait_for(uevents_are, &uevents[i], opt.limit_ms);
+		check_eq(count_in(UEVENTS, uevents[i].word), 1, uevents[i].word);
+	}
+	if (helper)
+		write_file("/sys/kernel/uevent_helper", "\n");
+	check(helper, "uevent-helper", "CONFIG_UEVENT_HELPER");
+}
+
+/* C12, iommu_quarantine=report: fenced and said, no more. Needs the graft. */
+static void s_param_report(void)
+{
+	needs_graft();
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	require(wait_state(&dev_a, "reported", opt.limit_ms), "reported", "%s", dev_a.bdf);
+	check_eq(broken_count(&dev_a) - base_a, 1, "broken-count");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check(state_is(&dev_a, "reported"), "not-quarantined", "%s", dev_a.bdf);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+/* C12, iommu_quarantine=off: like the ungrafted kernel. Needs the graft. */
+static void s_param_off(void)
+{
+	struct job *job;
+	u32 page;
+
+	needs_graft();
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	job = unmap_start(CPU_CULPRIT, page, 1, REUSED);
+	check(!job_wait(job, 6 * opt.hw_timeout_ms), "does-not-return", "as without the graft");
+	check_ge(ctl_read(&dev_a, CTL_TIMEOUTS), 2, "timeouts");
+	lost_on_purpose();
+}
+
+/* C12, iommu_quarantine=panic. Needs the graft. */
+static void s_param_panic(void)
+{
+	needs_graft();
+	expect_panic();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	wait_state(&dev_a, "panicked", opt.limit_ms);
+}
+
+const struct scenario scenarios[] = {
+	{ "healthy", "main", s_healthy },
+	{ "healthy_neighbour", "main", s_healthy_neighbour },
+	{ "wedge_unmap", "main", s_wedge_unmap },
+	{ "wedge_irqs_off", "main", s_wedge_irqs_off },
+	{ "wedge_writing", "main", s_wedge_writing },
+	{ "recover", "main", s_recover },
+	{ "twice", "main", s_twice },
+	{ "probe", "main", s_probe },
+	{ "idle_reset", "main", s_idle_reset },
+	{ "attach_busy", "main", s_attach_busy },
+	{ "many", "main", s_many },
+	{ "four_cpus", "main", s_four_cpus },
+	{ "both", "main", s_both },
+	{ "vanished", "main", s_vanished },
+	{ "old_hardware", "main", s_old_hardware },
+	{ "dead_read", "main", s_dead_read },
+	{ "neighbour_unmaps", "main", s_neighbour_unmaps },
+	{ "neighbour_quiet", "main", s_neighbour_quiet },
+	{ "irte", "main", s_irte },
+	{ "hold_flush", "main", s_hold_flush },
+	{ "hold_attach", "main", s_hold_attach },
+	{ "unbind_bind", "main", s_unbind_bind },
+	{ "unbind_wedged", "main", s_unbind_wedged },
+	{ "remove_quarantined", "main", s_remove_quarantined },
+	{ "remove_wedged", "main", s_remove_wedged },
+	{ "remove_pending", "main", s_remove_pending },
+	{ "admin", "main", s_admin },
+	{ "events", "main", s_events },
+	{ "failing_reset", "slow", s_failing_reset },
+	{ "param_report", "report", s_param_report },
+	{ "param_off", "off", s_param_off },
+	{ "param_panic", "panic", s_param_panic },
+};
+
+const unsigned int n_scenarios = ARRAY_SIZE(scenarios);
