@@ -32,43 +32,6 @@ static void figure(const char *name, u64 value)
 	emit("# N %s %llu", name, (unsigned long long)value);
 }
 
-/* The kernel's own times: "... 12.345678: iommu_device_broken: ...". */
-static void drain_trace(int fd)
-{
-	static const struct {
-		const char *event, *step;
-	} map[] = {
-		{ "iommu_device_broken: ", "reported" },
-		{ "iommu_device_quarantined: ", "quarantined" },
-		{ "iommu_device_recovered: ", "recovered" },
-	};
-	static char text[4096];
-	char *line, *save;
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return;
-	text[n] = 0;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		for (unsigned int i = 0; i < ARRAY_SIZE(map); i++) {
-			char *at = strstr(line, map[i].event);
-			char *stamp;
-
-			if (!at || at - line < 3)
-				continue;
-			/* Back over ": " and the time before it. */
-			stamp = at - 2;
-			while (stamp > line && stamp[-1] != ' ')
-				stamp--;
-			step((u64)(strtod(stamp, NULL) * 1e9), map[i].step,
-			     at + strlen(map[i].event));
-		}
-	}
-}
-
 static int trace_on(void)
 {
 	if (write_file(TRACING "/trace_clock", "mono") ||
@@ -106,11 +69,12 @@ struct story {
 	bool unmapped, reset_done, over;
 	bool recovered;
 	u32 timeouts;
+	unsigned long fences;
 	int trace;
 	u64 streamed;
 };
 
-static void watch_hardware(struct story *s)
+static void watch_hardware(struct story *s, u64 now)
 {
 	u32 timeouts = ctl_read(&dev_a, CTL_TIMEOUTS);
 	char text[64];
@@ -119,7 +83,64 @@ static void watch_hardware(struct story *s)
 		return;
 	s->timeouts = timeouts;
 	snprintf(text, sizeof(text), "number %u", timeouts);
-	step(now_ns(), "timeout", text);
+	step(now, "timeout", text);
+}
+
+static unsigned long fences(void)
+{
+	char text[512], *p;
+
+	if (read_file(STATS, text, sizeof(text)) < 0)
+		return 0;
+	p = strstr(text, "fences ");
+	return p ? strtoul(p + strlen("fences "), NULL, 10) : 0;
+}
+
+/* The kernel's own times: "... 12.345678: iommu_device_broken: ...". */
+static void drain_trace(struct story *s)
+{
+	static const struct {
+		const char *event, *step;
+	} map[] = {
+		{ "iommu_device_broken: ", "reported" },
+		{ "iommu_device_quarantined: ", "quarantined" },
+		{ "iommu_device_recovered: ", "recovered" },
+	};
+	static char text[4096];
+	char *line, *save;
+	ssize_t n;
+
+	if (s->trace < 0)
+		return;
+	n = read(s->trace, text, sizeof(text) - 1);
+	if (n <= 0)
+		return;
+	text[n] = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(map); i++) {
+			char *at = strstr(line, map[i].event);
+			char *stamp;
+			u64 when;
+
+			if (!at || at - line < 3)
+				continue;
+			/* Back over ": " and the time before it. */
+			stamp = at - 2;
+			while (stamp > line && stamp[-1] != ' ')
+				stamp--;
+			when = (u64)(strtod(stamp, NULL) * 1e9);
+			if (!i) {
+				/*
+				 * The report follows timeout and fence within
+				 * less than we can see: its time is theirs.
+				 */
+				watch_hardware(s, when);
+				if (fences() > s->fences)
+					step(when, "fenced", "");
+			}
+			step(when, map[i].step, at + strlen(map[i].event));
+		}
+	}
 }
 
 static void watch_unmap(struct story *s)
@@ -175,7 +196,7 @@ static void watch_recovery(struct story *s)
 		return;
 	if (grafted && !state_is(&dev_a, "healthy"))
 		return;
-	drain_trace(s->trace);
+	drain_trace(s);
 	/* A stuck unmap means that the queue is stuck: no more I/O from here. */
 	if (!s->unmapped || !io_again())
 		return;
@@ -188,8 +209,8 @@ static bool watch(void *arg)
 	struct story *s = arg;
 	u64 now;
 
-	watch_hardware(s);
-	drain_trace(s->trace);
+	watch_hardware(s, now_ns());
+	drain_trace(s);
 	watch_unmap(s);
 	now = now_ns();
 	watch_reset(s, now);
@@ -213,6 +234,7 @@ static void tell(void)
 
 	s.pages = map_with_ats(&dev_a, PAGES);
 	s.trace = trace_on();
+	s.fences = fences();
 	neighbour_start(&dev_b, IQ_N_UNMAP, CPU_NEIGHBOUR);
 	require(wait_for(neighbour_runs, NULL, opt.limit_ms), "neighbour-runs", "%s", dev_b.bdf);
 	beat(true);

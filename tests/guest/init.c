@@ -223,7 +223,8 @@ static bool run_all(void)
 		/* The way back belongs to the scenario: it can complain too. */
 		if (v != STUCK)
 			clean = heal();
-		seen = complaints();
+		/* Lost on purpose is mainline's behaviour, and so are its complaints. */
+		seen = v == STUCK && !first_failure()[0] ? known : complaints();
 		report(n, s, v, seen & ~known);
 		known |= seen;
 		if (v == STUCK)
@@ -276,7 +277,8 @@ int main(int argc, char **argv)
 	if (ctl_read(&dev_a, CTL_MAGIC) != IQ_CTL_MAGIC_VALUE)
 		die("the fault control device");
 	snprintf(path, sizeof(path), "%s/iommu_quarantine", dev_a.dir);
-	grafted = exists(path);
+	/* With iommu_quarantine=off there may be no state to show. */
+	grafted = exists(path) || exists("/sys/kernel/debug/iommu_quarantine");
 	ctl_write(&dev_a, CTL_TIMEOUT_MS, opt.hw_timeout_ms);
 	emit("# iq: booted grafted=%d at %llu", grafted, (unsigned long long)now_ns());
 

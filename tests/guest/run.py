@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
-    run.py scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...]
-    run.py demo [--quick]
-    run.py mutants [--only NAME,...]
-    run.py list
+    run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...]
+    run.sh demo [--only STORY,...]
+    run.sh mutants [--machine NAME] [--only NAME,...]
+    run.sh list
 
 KTAP goes to stdout, progress to stderr; serial logs and raw results stay in
 $IQ_CACHE/out. On the ungrafted kernel a scenario passes if it fails there, at
@@ -14,6 +14,8 @@ the very check that is written down for it: what passes there proves nothing.
 
 import argparse
 import concurrent.futures
+import copy
+import functools
 import glob
 import hashlib
 import os
@@ -348,9 +350,12 @@ def results_of(vm, expected):
 class Ktap:
     """Results in the order of their end, numbered when they are printed."""
 
-    def __init__(self, total):
+    def __init__(self):
         self.n = self.failed = 0
         self.lock = threading.Lock()
+
+    @staticmethod
+    def plan(total):
         print("KTAP version 1")
         print(f"1..{total}", flush=True)
 
@@ -376,24 +381,10 @@ def in_parallel(jobs):
             future.result()
 
 
-def grafted_jobs(guest, machines, only):
-    """(machine, group, names) for each virtual machine to boot."""
-    plan = []
-    for machine in machines:
-        for group in GROUPS:
-            if group != "main" and machine != machines[0]:
-                continue
-            names = [n for n, g in guest.table() if g == group and (not only or n in only)]
-            if names:
-                plan.append((machine, group, names))
-    # The slow ones first, so that they do not run alone at the end.
-    return sorted(plan, key=lambda p: p[1] != "slow")
-
-
-def run_grafted(machines, only):
-    guest = Guest("grafted")
-    plan = grafted_jobs(guest, machines, only)
-    ktap = Ktap(sum(len(names) for _, _, names in plan))
+def grafted_jobs(guest, machines, only, ktap):
+    """(names, callable) for each virtual machine to boot."""
+    table = guest.table()
+    jobs = []
 
     def job(machine, group, names):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
@@ -401,8 +392,13 @@ def run_grafted(machines, only):
         for result in results_of(vm, names):
             ktap.add(f"{machine}/", result)
 
-    in_parallel([lambda p=p: job(*p) for p in plan])
-    return ktap.failed
+    # The slow one first, so that it does not run alone at the end.
+    for group in sorted(GROUPS, key=lambda g: g != "slow"):
+        for machine in machines:
+            names = [n for n, g in table if g == group and (not only or n in only)]
+            if names and (group == "main" or machine == machines[0]):
+                jobs.append((names, functools.partial(job, machine, group, names)))
+    return jobs
 
 
 def judge_plain(result, want):
@@ -418,34 +414,270 @@ def judge_plain(result, want):
                   result.detail + [f"# {result.name}: red without the graft at {first}"])
 
 
-def run_plain(machines, only):
-    guest = Guest("plain")
+def plain_jobs(guest, machines, only, ktap):
+    """A machine that a scenario has locked up is of no use to the next one."""
     names = [n for n, _ in guest.table() if n in PLAIN and (not only or n in only)]
     controls = [n for n in names if PLAIN[n] is None]
-    plan = []
-    for machine in machines:
-        if controls:
-            plan.append((machine, "controls", controls))
-        plan += [(machine, n, [n]) for n in names if n not in controls]
-    ktap = Ktap(sum(len(p[2]) for p in plan))
+    jobs = []
 
     def job(machine, tag, todo):
         vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=4000",
-                deadline=90, idle=45).run()
+                deadline=120, idle=60).run()
         for result in results_of(vm, todo):
             ktap.add(f"plain/{machine}/", judge_plain(result, PLAIN[result.name]))
 
-    in_parallel([lambda p=p: job(*p) for p in plan])
-    return ktap.failed
+    for machine in machines:
+        if controls:
+            jobs.append((controls, functools.partial(job, machine, "controls", controls)))
+        jobs += [([n], functools.partial(job, machine, n, [n]))
+                 for n in names if n not in controls]
+    return jobs
 
 
 def cmd_scenarios(args):
     only = args.only.split(",") if args.only else None
-    if args.kernel == "plain":
-        machines = [args.machine] if args.machine else ["legacy"]
-        return run_plain(machines, only)
-    machines = [args.machine] if args.machine else list(MACHINES)
-    return run_grafted(machines, only)
+    kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
+    jobs, total = [], 0
+    ktap = Ktap()
+    for kind in kinds:
+        guest = Guest(kind)
+        if only:
+            unknown = set(only) - {name for name, _ in guest.table()}
+            if unknown:
+                die(f"no such scenario: {', '.join(sorted(unknown))}; see run.py list")
+        make = grafted_jobs if kind == "grafted" else plain_jobs
+        machines = [args.machine] if args.machine else (
+            list(MACHINES) if kind == "grafted" else ["legacy"])
+        for names, job in make(guest, machines, only, ktap):
+            jobs.append(job)
+            total += len(names)
+    ktap.plan(total)
+    in_parallel(jobs)
+    return ktap.failed
+
+
+# ---- mutants -----------------------------------------------------------------
+
+VTD = "drivers/iommu/quarantine/intel-vtd/quarantine.c"
+
+# name, file, regular expression (must match exactly once), replacement,
+# scenario that has to go red
+MUTANTS = [
+    ("no-context-flush", VTD,
+     r"\n\tvtd_invalidate_contexts\(iommu\);\n", "\n", "wedge_unmap"),
+    # The report goes out, the worker blocks the device soon after.
+    ("fence-after-return", VTD,
+     r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
+     "\t\t\tif (state == VTD_FENCING) {\n"
+     "\t\t\t\tiommu_quarantine_report(vdev->info->dev, &vdev->evidence);\n"
+     "\t\t\t\tbreak;\n\t\t\t} else\n", "wedge_unmap"),
+    # A second CPU takes somebody else's fence, not finished yet, for done.
+    ("fencing-is-fenced", VTD,
+     r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
+     "\t\t\tif (state == VTD_FENCING) {\n"
+     "\t\t\t\tstatic atomic_t busy;\n\n"
+     "\t\t\t\tif (atomic_xchg(&busy, 1))\n\t\t\t\t\tbreak;\n"
+     "\t\t\t\tvtd_fence(vdev);\n\t\t\t\tatomic_set(&busy, 0);\n"
+     "\t\t\t} else\n", "hold_flush"),
+    ("writer-not-masked", VTD,
+     r"if \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(",
+     "if (false)\n\t\tcontext->lo = vtd_masked(", "hold_attach"),
+    ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus"),
+]
+
+
+def mutant_build():
+    """A build tree of our own: the shared one stays as it is."""
+    base = os.path.realpath(build_dir("grafted"))
+    tree = os.path.join(CACHE, "build", os.path.basename(base) + "-mutant")
+    if os.path.exists(tree):
+        shutil.rmtree(tree)
+    subprocess.run(["cp", "-a", base, tree], check=True)
+    return tree
+
+
+def build_mutant(build, path, text):
+    """Kbuild prefers a source in the build tree to the one in the source tree."""
+    shadow = os.path.join(build, path)
+    with open(shadow, "w", encoding="utf-8") as handle:
+        handle.write(text)
+    env = {k: v for k, v in os.environ.items()
+           if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH")}
+    env.update(CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
+               CCACHE_NOHASHDIR="1", KBUILD_BUILD_VERSION="1",
+               KBUILD_BUILD_TIMESTAMP="Thu Jan  1 00:00:00 UTC 1970",
+               KBUILD_BUILD_USER="iommu-quarantine", KBUILD_BUILD_HOST="localhost")
+    run_logged(["make", "-C", build, "CC=ccache gcc", "HOSTCC=ccache gcc",
+                f"-j{os.environ.get('IQ_JOBS', '2')}", "bzImage"],
+               os.path.join(build, "mutant.log"), env=env)
+    os.unlink(shadow)
+
+
+def cmd_mutants(args):
+    only = args.only.split(",") if args.only else None
+    chosen = [m for m in MUTANTS if not only or m[0] in only]
+    if not chosen:
+        die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
+    guest = Guest("grafted")
+    with open(os.path.join(guest.build, "Makefile"), encoding="utf-8") as handle:
+        source = re.search(r"^include (\S+)/Makefile$", handle.read(), re.M)[1]
+    build = mutant_build()
+    machines = [args.machine] if args.machine else ["legacy", "scalable"]
+    ktap = Ktap()
+    ktap.plan(len(chosen) * len(machines))
+    guest.build = build
+    pending = []
+
+    def job(name, scenario, machine, kernel):
+        mutated = copy.copy(guest)
+        mutated.kernel = kernel
+        vm = Vm(mutated, machine, name, f"iq.run={scenario} iq.limit=6000",
+                deadline=150, idle=75).run()
+        result = results_of(vm, [scenario])[0]
+        # A machine that died is no proof: the check has to have seen it.
+        red = [l for l in result.detail if " FAIL " in l]
+        good = not result.good and bool(red)
+        ktap.add(f"{machine}/mutant/", Result(
+            name, good, "" if good else f"{scenario} stays green: {result.text or 'passed'}",
+            detail=result.detail))
+
+    with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
+        for name, path, pattern, replacement, scenario in chosen:
+            with open(os.path.join(source, path), encoding="utf-8") as handle:
+                text, hits = re.subn(pattern, lambda _, r=replacement: r, handle.read())
+            if hits != 1:
+                die(f"mutant {name}: its pattern matches {hits} times in {path}, not once; "
+                    "bring the table in run.py up to date")
+            say(f"building mutant {name}")
+            build_mutant(build, path, text)
+            kernel = os.path.join(OUT, f"mutant-{name}.bzImage")
+            shutil.copyfile(os.path.join(build, "arch/x86/boot/bzImage"), kernel)
+            # The next one builds while this one runs.
+            pending += [pool.submit(job, name, scenario, m, kernel) for m in machines]
+        for future in pending:
+            future.result()
+    shutil.rmtree(build)
+    return ktap.failed
+
+
+# ---- demo --------------------------------------------------------------------
+
+STEPS = {
+    "io": "I/O with ATS on",
+    "wedged": "device stops answering",
+    "vanished": "device vanishes from the bus",
+    "timeout": "hardware timeout",
+    "fenced": "fenced",
+    "reported": "reported",
+    "quarantined": "quarantined",
+    "unmapped": "unmap returned",
+    "link-back": "link is back",
+    "reset": "reset requested",
+    "reset-done": "reset returned",
+    "recovered": "recovered",
+    "io-again": "I/O with ATS on again",
+    "end": "end of the observation",
+}
+
+STORIES = {
+    "wedged": "A device stops answering ATS invalidations",
+    "vanished": "A device vanishes from the bus and comes back",
+}
+
+
+class Story:
+    """What one kernel made of one breakage."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.steps, self.figures = [], {}
+        self.why = None
+
+    def take(self, line):
+        words = line.split(" ", 4)
+        if line.startswith("# T "):
+            when, name = int(words[2]), words[3]
+            self.steps.append((when, name, words[4] if len(words) > 4 else ""))
+        elif line.startswith("# N "):
+            self.figures[words[2]] = int(words[3])
+
+    def timeline(self):
+        rows, shown, start = [], 0, None
+        for when, name, text in sorted(self.steps, key=lambda s: s[0]):
+            start = start if start is not None else when
+            if name == "timeout":
+                shown += 1
+                if shown > 3:
+                    continue
+            rows.append(f"  {when / 1e9:10.3f} s  {STEPS.get(name, name):28} {text}".rstrip())
+        if shown > 3:
+            rows.append(f"  {'':12}  ... {shown - 3} more hardware timeouts")
+        if self.why:
+            rows.append(f"  {'':12}  stopped by the host: {self.why}")
+        return rows
+
+    def get(self, name, scale=None):
+        if name not in self.figures:
+            return "not known"
+        value = self.figures[name]
+        return f"{value / scale:.1f} ms" if scale else str(value)
+
+    def column(self):
+        fig = self.figures
+        returned = fig.get("unmap_returned", 0)
+        ops = fig.get("neighbour_ops", 0) - fig.get("neighbour_ops_before", 0)
+        seconds = (fig.get("at_ns", 0) - fig.get("broke_ns", 0)) / 1e9
+        return {
+            "hardware timeouts suffered": self.get("timeouts"),
+            "invalidations sent to it after its timeout": self.get("after_timeout"),
+            "longest time a CPU sat with irqs off":
+                ("more than " if not returned else "") + self.get("irqs_off_ns", 1e6),
+            "pages corrupted by stale DMA": (self.get("damaged_pages") if returned
+                                             else "none reused: unmap never returned"),
+            "stale writes that went through": self.get("stale_through"),
+            "neighbour's completed I/O": f"{ops} in {seconds:.1f} s",
+            "neighbour's longest I/O": self.get("neighbour_max_ns", 1e6),
+            "recovered": "yes" if fig.get("recovered") else "no",
+        }
+
+
+def tell(guests, what):
+    stories = [Story(kind) for kind in guests]
+
+    def job(story):
+        vm = Vm(guests[story.kind], "legacy", f"demo-{what}",
+                f"iq.mode=demo iq.run={what} iq.timeout=1000", deadline=120, idle=60,
+                on_line=story.take).run()
+        if vm.why and story.figures:
+            story.why = vm.why
+        elif not story.figures:
+            die(f"the {story.kind} guest showed nothing: {vm.why}; see {vm.serial}")
+
+    say(f"{STORIES[what]}: two machines at work")
+    in_parallel([functools.partial(job, story) for story in stories])
+    print(f"\n== {STORIES[what]} ==")
+    for story in stories:
+        print(f"\n{story.kind} kernel (guest time)")
+        print("\n".join(story.timeline()))
+    columns = [story.column() for story in stories]
+    width = max(len(v) for c in columns for v in c.values()) + 2
+    print(f"\n  {'':44}" + "".join(f"{story.kind:{width}}" for story in stories))
+    for row in columns[0]:
+        print(f"  {row:44}" + "".join(f"{c[row]:{width}}" for c in columns).rstrip())
+    sys.stdout.flush()
+    after = columns[-1]
+    return after["recovered"] == "yes" and after["hardware timeouts suffered"] == "1"
+
+
+def cmd_demo(args):
+    guests = {kind: Guest(kind) for kind in ("plain", "grafted")}
+    good = True
+    for what in STORIES:
+        if not args.only or what in args.only.split(","):
+            good = tell(guests, what) and good
+    if not good:
+        say("the grafted kernel did not do what it should")
+    return 0 if good else 1
 
 
 def cmd_list(_args):
@@ -460,10 +692,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     sub = parser.add_subparsers(dest="command", required=True)
     p = sub.add_parser("scenarios")
-    p.add_argument("--kernel", choices=("grafted", "plain"), default="grafted")
+    p.add_argument("--kernel", choices=("grafted", "plain"), help="default: both")
     p.add_argument("--machine", choices=tuple(MACHINES))
     p.add_argument("--only", metavar="NAME,...")
     p.set_defaults(fn=cmd_scenarios)
+    p = sub.add_parser("mutants")
+    p.add_argument("--machine", choices=tuple(MACHINES))
+    p.add_argument("--only", metavar="NAME,...")
+    p.set_defaults(fn=cmd_mutants)
+    p = sub.add_parser("demo")
+    p.add_argument("--only", metavar="STORY,...")
+    p.set_defaults(fn=cmd_demo)
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)
     args = parser.parse_args()
