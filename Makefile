@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Two Makefiles in one: Kbuild, which defines KERNELRELEASE, reads the list of
+# objects; a person gets targets ("make help").
+
+ifneq ($(KERNELRELEASE),)
+
+obj-$(CONFIG_IOMMU_QUARANTINE) += core/
+obj-$(CONFIG_IOMMU_QUARANTINE_INTEL) += intel-vtd/
+
+else
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The user's trees reach the scripts through the environment.
+export KERNEL QEMU_SRC FORCE CHECK_DEPS IQ_CACHE IQ_JOBS
+ifndef IQ_CACHE
+unexport IQ_CACHE
+endif
+ifndef IQ_JOBS
+unexport IQ_JOBS
+endif
+
+need_kernel = $(if $(KERNEL),,$(error say which tree: make $@ KERNEL=<tree>))
+
+.PHONY: help
+help:
+	@echo 'See it:'
+	@echo '  make demo              a device stops answering: what the ungrafted and the'
+	@echo '                         grafted kernel make of it (VT-d, in QEMU)'
+	@echo '  make check             all tests; ends with N passed, N failed, N skipped'
+	@echo 'Use it:'
+	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'
+	@echo '  make ungraft KERNEL=<tree>    take it out again'
+	@echo '  make callouts          the lines added to existing functions, and what they rely on'
+	@echo 'Single tests (each prints KTAP):'
+	@echo '  make check-graft       graft refuses what it does not understand'
+	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
+	@echo '  make check-style       checkpatch, kernel-doc'
+	@echo '  make check-static      sparse, compiler warnings'
+	@echo '  make scenarios         the scenarios, in QEMU'
+	@echo '  make mutants           a fix taken out must turn a scenario red'
+	@echo 'Steps (the above do what they need of these):'
+	@echo '  make deps              install what is needed, with apt'
+	@echo '  make sources           fetch and unpack Linux, QEMU and tools'
+	@echo '  make qemu              build QEMU with the fault model'
+	@echo '  make kernel            build the ungrafted and the grafted test kernel'
+	@echo '  make clean             remove build trees and results'
+	@echo '  make distclean         remove the whole cache, downloads included'
+	@echo 'Variables:'
+	@echo '  KERNEL=<tree>          this kernel instead of the one from Debian'
+	@echo '  QEMU_SRC=<tree>        this QEMU instead of the one from Debian'
+	@echo '  CHECK_DEPS=0           install nothing, only say what is missing'
+	@echo '  FORCE=1                graft into a kernel newer than the verified ones'
+	@echo '  IQ_CACHE=<dir>         where things go (~/.cache/iommu-quarantine)'
+	@echo '  IQ_JOBS=<n>            processes at a time (2)'
+
+.PHONY: deps sources qemu kernel
+deps:
+	@scripts/deps.sh
+
+sources: deps
+	@scripts/sources.sh all
+
+qemu: deps
+	@scripts/build-qemu.sh
+
+kernel: deps
+	@scripts/build-kernel.sh plain
+	@scripts/build-kernel.sh grafted
+
+.PHONY: graft ungraft callouts
+graft:
+	$(need_kernel)
+	@/usr/bin/python3 scripts/graft.py graft '$(KERNEL)'
+
+ungraft:
+	$(need_kernel)
+	@/usr/bin/python3 scripts/graft.py ungraft '$(KERNEL)'
+
+callouts:
+	@/usr/bin/python3 scripts/graft.py callouts
+
+.PHONY: demo check scenarios mutants
+demo: qemu kernel
+	@tests/guest/run.sh demo
+
+check: deps
+	@scripts/check.sh
+
+scenarios: qemu kernel
+	@tests/guest/run.sh scenarios
+
+mutants: qemu kernel
+	@tests/guest/run.sh mutants
+
+.PHONY: check-graft check-text check-style check-static
+check-graft: deps
+	@tests/graft/run.sh
+
+check-text: deps
+	@scripts/check-text.sh
+
+check-style: deps
+	@scripts/check-style.sh
+
+check-static: deps
+	@scripts/check-static.sh
+
+.PHONY: clean distclean
+clean:
+	@scripts/clean.sh
+
+distclean:
+	@scripts/clean.sh all
+
+endif
