@@ -41,6 +41,8 @@ VENDORS = ("core", "intel-vtd", "amd-iommu", "arm-smmu-v3")
 KERNEL_STATE = "drivers/iommu/quarantine/.graft"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SYMBOL = "iommu_report_device_broken"
+# Prefix of files about to be renamed to their place.
+TEMPORARY = ".iq-graft-"
 # What a build inside the tree leaves beside our files.
 PRODUCTS = re.compile(r"(\.(o|a|ko|mod|mod\.c|cmd|symvers|i|s|lst|su|gcno)|"
                       r"/modules\.order)$")
@@ -353,7 +355,8 @@ def replace(path, data, mode=None):
     if mode is None:
         mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) \
             else 0o644
-    handle, temp = tempfile.mkstemp(prefix=".iq-", dir=os.path.dirname(path))
+    handle, temp = tempfile.mkstemp(prefix=TEMPORARY,
+                                    dir=os.path.dirname(path))
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)
@@ -375,6 +378,15 @@ def check_writable(tree, paths):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise GraftError(f"cannot write {name} in {tree}: the folder is "
                              f"read-only")
+
+
+def remove_temporaries(tree, paths):
+    """What a run that was killed between writing and renaming left behind."""
+    for folder in {os.path.dirname(os.path.join(tree, name))
+                   for name in paths}:
+        for path in glob.glob(os.path.join(glob.escape(folder),
+                                           TEMPORARY + "*")):
+            os.unlink(path)
 
 
 def remove_empty(tree, name):
@@ -420,14 +432,12 @@ def original(tree, state, name):
 def write_plan(tree, state, plan):
     """Write everything, or put everything back."""
     done = []
-    fail_after = int(os.environ.get("IQ_GRAFT_FAIL_AFTER", "-1"))
     try:
+        # The record first: a killed run leaves nothing that it does not name.
+        save_state(tree, state, plan, False)
         for name, data in plan.before.items():
             replace(original(tree, state, name), data)
-        save_state(tree, state, plan, False)
         for name, data in plan.contents().items():
-            if len(done) == fail_after:
-                raise OSError("write error asked for by a test")
             replace(os.path.join(tree, name), data)
             done.append(name)
         save_state(tree, state, plan, True)
@@ -459,8 +469,11 @@ def unweave(tree, state):
         if now != hashes["after"] and \
                 (record["complete"] or now != hashes["before"]):
             edited.append(name)
-        if sha(read(original(tree, state, name))) != hashes["before"]:
-            raise GraftError(f"{state}/orig/{name} is damaged")
+        kept = original(tree, state, name)
+        if now != hashes["before"] and \
+                (not os.path.isfile(kept) or
+                 sha(read(kept)) != hashes["before"]):
+            raise GraftError(f"{state}/orig/{name} is missing or damaged")
     for name, after in record["created"].items():
         path = os.path.join(tree, name)
         if os.path.isfile(path) and sha(read(path)) != after:
@@ -470,6 +483,7 @@ def unweave(tree, state):
                          "; save or revert that first")
     check_writable(tree, list(record["changed"]) + list(record["created"]))
     home = os.path.dirname(os.path.join(tree, state))
+    remove_temporaries(tree, [*record["changed"], *record["created"]])
     ours = {os.path.join(tree, name) for name in record["created"]}
     products = []
     strange = []

@@ -1,0 +1,596 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of graft.py: it fits, it goes away again, and it refuses by name.
+
+    test_graft.py KERNEL CACHE
+
+KERNEL is a pristine kernel, of which a reduced copy is made; CACHE keeps
+spatch's results, since most tests apply the same call-outs to the same files.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+STATE = "drivers/iommu/quarantine/.graft"
+
+
+def load_graft(repo):
+    path = os.path.join(repo, "scripts", "graft.py")
+    spec = importlib.util.spec_from_file_location("graft", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["graft"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Failed(Exception):
+    pass
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def snapshot(tree):
+    """Everything that must not change: names, types, modes, contents."""
+    found = {}
+    for at, dirs, names in os.walk(tree):
+        for name in dirs + names:
+            path = os.path.join(at, name)
+            info = os.lstat(path)
+            content = ""
+            if os.path.islink(path):
+                content = os.readlink(path)
+            elif os.path.isfile(path):
+                with open(path, "rb") as handle:
+                    content = hashlib.sha256(handle.read()).hexdigest()
+            found[os.path.relpath(path, tree)] = (info.st_mode, content)
+    return found
+
+
+def differences(before, after):
+    return ", ".join(sorted(name for name in before.keys() | after.keys()
+                            if before.get(name) != after.get(name))[:10])
+
+
+def edit(path, change):
+    with open(path, encoding="utf-8") as handle:
+        text = handle.read()
+    new = change(text)
+    expect(new != text, f"the test's own change of {path} changed nothing")
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write(new)
+
+
+class Lab:
+    """A copy of the repository and reduced kernel trees to break."""
+
+    def __init__(self, kernel, cache, scratch):
+        self.kernel = kernel
+        self.cache = cache
+        self.scratch = scratch
+        # A copy, so that an unprivileged user can read it wherever the
+        # original lies, and so that tests may break it.
+        self.repo = os.path.join(scratch, "repo")
+        for name in ("scripts", "core", "intel-vtd", "amd-iommu",
+                     "arm-smmu-v3"):
+            if os.path.isdir(os.path.join(REPO, name)):
+                shutil.copytree(os.path.join(REPO, name),
+                                os.path.join(self.repo, name))
+        for name in ("META", "Makefile", "Kconfig"):
+            shutil.copy(os.path.join(REPO, name), self.repo)
+        self.graft = load_graft(self.repo)
+        self.callouts, self.files = self.graft.load(
+            self.repo, self.graft.kernel_folders(), self.graft.kernel_files())
+        self.trees = 0
+
+    def tree(self):
+        """A fresh reduced kernel."""
+        self.trees += 1
+        top = os.path.join(self.scratch, f"linux-{self.trees}")
+        names = {"Makefile", "Kbuild", "drivers/iommu/iommu.c",
+                 "drivers/iommu/Kconfig", "drivers/iommu/Makefile",
+                 "include/linux/iommu.h"}
+        names |= {callout.file for callout in self.callouts}
+        for name in sorted(names):
+            path = os.path.join(top, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy2(os.path.join(self.kernel, name), path)
+        return top
+
+    def run(self, command, tree, cached=True, env=None, prefix=(), **more):
+        line = list(prefix) + ["/usr/bin/python3", "-B",
+                               os.path.join(self.repo, "scripts", "graft.py")]
+        if cached:
+            line += ["--cache", self.cache]
+        line += [command] + ([tree] if tree else [])
+        environment = {name: value for name, value in os.environ.items()
+                       if name not in ("FORCE", "IQ_SPATCH_CACHE")}
+        environment.update(env or {})
+        return subprocess.run(line, capture_output=True, text=True,
+                              env=environment, check=False,
+                              stdin=subprocess.DEVNULL, **more)
+
+    def refused(self, command, tree, *patterns, **more):
+        """It fails with one error that says all this, and changes nothing."""
+        before = snapshot(tree)
+        run = self.run(command, tree, **more)
+        after = snapshot(tree)
+        expect(run.returncode != 0, f"{command} succeeded: {run.stdout}")
+        expect("Traceback" not in run.stderr, run.stderr)
+        lines = [line for line in run.stderr.split("\n") if line]
+        expect(len(lines) == 1, f"not one error:\n{run.stderr}")
+        for pattern in patterns + (r"Nothing was changed\.$",):
+            expect(re.search(pattern, lines[0]),
+                   f"'{lines[0]}' does not say /{pattern}/")
+        expect(before == after,
+               "the tree changed: " + differences(before, after))
+        return lines[0]
+
+    def grafted(self, tree, **more):
+        run = self.run("graft", tree, **more)
+        expect(run.returncode == 0, f"graft failed: {run.stderr}")
+        return run
+
+    def first(self, kind):
+        for callout in self.callouts:
+            if callout.kind == kind:
+                return callout
+        raise Failed(f"there is no call-out of kind {kind}")
+
+
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+# ---- it fits and goes away ---------------------------------------------------
+
+@test
+def graft_takes_less_than_60_s(lab):
+    start = time.monotonic()
+    run = lab.grafted(lab.tree(), cached=False)
+    took = time.monotonic() - start
+    expect(took < 60, f"took {took:.1f} s")
+    return f"{took:.1f} s, {run.stdout.strip().split(': ')[-1]}"
+
+
+@test
+def graft_then_ungraft_is_byte_identical(lab):
+    tree = lab.tree()
+    before = snapshot(tree)
+    lab.grafted(tree)
+    grafted = snapshot(tree)
+    for callout in lab.callouts:
+        expect(before[callout.file] != grafted[callout.file],
+               f"{callout.file} is as before")
+    for name in lab.files:
+        expect(name in grafted, f"{name} is missing")
+    run = lab.run("ungraft", tree)
+    expect(run.returncode == 0, run.stderr)
+    after = snapshot(tree)
+    expect(before == after, "different: " + differences(before, after))
+
+
+@test
+def ungraft_after_a_build_in_the_tree(lab):
+    tree = lab.tree()
+    before = snapshot(tree)
+    lab.grafted(tree)
+    home = os.path.join(tree, "drivers/iommu/quarantine")
+    for name in ("built-in.a", ".built-in.a.cmd", "core/quarantine.o",
+                 "core/.quarantine.o.cmd", "modules.order"):
+        with open(os.path.join(home, name), "w", encoding="utf-8"):
+            pass
+    run = lab.run("ungraft", tree)
+    expect(run.returncode == 0, run.stderr)
+    after = snapshot(tree)
+    expect(before == after, "different: " + differences(before, after))
+
+
+@test
+def check_changes_nothing(lab):
+    tree = lab.tree()
+    before = snapshot(tree)
+    run = lab.run("check", tree)
+    expect(run.returncode == 0, run.stderr)
+    expect(before == snapshot(tree), "the tree changed")
+
+
+@test
+def callouts_are_listed_with_preconditions(lab):
+    run = lab.run("callouts", None)
+    expect(run.returncode == 0, run.stderr)
+    for callout in lab.callouts:
+        expect(callout.precondition, f"{callout.name} has no precondition")
+        expect(callout.precondition in run.stdout, callout.precondition)
+
+
+@test
+def grafted_copy_touches_only_what_changed(lab):
+    source, copy = lab.tree(), os.path.join(lab.scratch, "copy")
+    line = ["/usr/bin/python3", "-B",
+            os.path.join(lab.repo, "scripts", "graft.py"), "--cache",
+            lab.cache, "sync", source, copy]
+    times = []
+    changed = sorted(lab.files)[0]
+    for round_ in range(3):
+        if round_ == 2:
+            with open(lab.files[changed], "a", encoding="utf-8") as handle:
+                handle.write("\n")
+        run = subprocess.run(line, capture_output=True, text=True, check=False)
+        expect(run.returncode == 0, run.stderr)
+        times.append({name: os.stat(os.path.join(copy, name)).st_mtime_ns
+                      for name in snapshot(copy)
+                      if os.path.isfile(os.path.join(copy, name))
+                      and not name.startswith(STATE)})
+    expect(times[0] == times[1], "an idle run wrote: "
+           + differences(times[0], times[1]))
+    written = differences(times[1], times[2])
+    expect(written == changed, f"changed {changed}, written: {written}")
+    with open(lab.files[changed], "rb+") as handle:
+        handle.seek(-1, os.SEEK_END)
+        handle.truncate()
+
+
+# ---- it refuses, and the tree stays as it is ---------------------------------
+
+@test
+def second_graft(lab):
+    tree = lab.tree()
+    lab.grafted(tree)
+    lab.refused("graft", tree, "is grafted already", "ungraft")
+
+
+@test
+def ungraft_of_a_tree_that_is_not_grafted(lab):
+    lab.refused("ungraft", lab.tree(), "is not grafted")
+
+
+@test
+def ungraft_of_an_edited_file(lab):
+    tree = lab.tree()
+    lab.grafted(tree)
+    name = lab.callouts[-1].file
+    edit(os.path.join(tree, name), lambda text: text + "\n/* mine */\n")
+    lab.refused("ungraft", tree, "edited since the graft", re.escape(name))
+
+
+@test
+def ungraft_with_a_strange_file(lab):
+    tree = lab.tree()
+    lab.grafted(tree)
+    name = "drivers/iommu/quarantine/mine.c"
+    with open(os.path.join(tree, name), "w", encoding="utf-8") as handle:
+        handle.write("/* mine */\n")
+    lab.refused("ungraft", tree, "not from the graft", re.escape(name))
+
+
+@test
+def renamed_function(lab):
+    """In each file, the function that holds a call-out is renamed."""
+    tried = {}
+    for callout in lab.callouts:
+        names = named_functions(callout)
+        if not names or callout.file in tried:
+            continue
+        tree = lab.tree()
+        edit(os.path.join(tree, callout.file), lambda text: re.sub(
+            rf"\b({'|'.join(names)})\b", r"\1_renamed", text))
+        tried[callout.file] = lab.refused(
+            "graft", tree, re.escape(callout.name), re.escape(callout.file),
+            rf"expected {callout.hits} hits?, found 0", "renamed or changed")
+    expect(tried, "no call-out names a function")
+    return "\n".join(tried.values())
+
+
+def named_functions(callout):
+    """The functions that a rule matches by name, if it is written that way."""
+    if callout.kind != "cocci":
+        return []
+    with open(callout.rule, encoding="utf-8") as handle:
+        rule = handle.read()
+    match = re.search(r'=~ "\^\(?([\w|]+)\)?\$"', rule)
+    if match:
+        return match[1].split("|")
+    match = re.search(r"^[ \t]*(?:[\w*]+[ \t*]+)*(\w+)\([^;{]*\)\s*\{", rule,
+                      re.M)
+    if not match or re.search(rf"^identifier\b.*\b{match[1]}\b", rule, re.M):
+        return []
+    return [match[1]]
+
+
+@test
+def every_callout_misses_its_place(lab):
+    """Take away the content of each file in turn: all of its call-outs fail."""
+    for name in dict.fromkeys(callout.file for callout in lab.callouts):
+        tree = lab.tree()
+        with open(os.path.join(tree, name), "w", encoding="utf-8") as handle:
+            handle.write("/* nothing */\n"
+                         + ("VERSION = 7\n" if name == "Makefile" else ""))
+        complain_about(lab, tree, name)
+
+
+@test
+def every_callout_notices_a_doubled_place(lab):
+    """Double the content of each file in turn: all of its call-outs fail."""
+    for name in dict.fromkeys(callout.file for callout in lab.callouts):
+        tree = lab.tree()
+        edit(os.path.join(tree, name), lambda text: text + text)
+        complain_about(lab, tree, name)
+
+
+def complain_about(lab, tree, name):
+    before = snapshot(tree)
+    run = lab.run("check", tree)
+    expect(run.returncode != 0, f"fits in spite of the changed {name}")
+    for callout in lab.callouts:
+        complaint = f"call-out {callout.name} in {callout.file}: expected"
+        if callout.file == name:
+            expect(complaint in run.stderr,
+                   f"{callout.name} did not notice:\n{run.stderr}")
+        else:
+            expect(complaint not in run.stderr,
+                   f"{callout.name} complains too:\n{run.stderr}")
+    expect(before == snapshot(tree), "the tree changed")
+
+
+@test
+def doubled_hook(lab):
+    callout = lab.first("cocci")
+    tree = lab.tree()
+    edit(os.path.join(tree, callout.file), lambda text: text + text)
+    return lab.refused("graft", tree, re.escape(callout.file), "expected",
+                       rf"found {2 * callout.hits}|\d times|there before")
+
+
+@test
+def missing_file(lab):
+    callout = lab.first("cocci")
+    tree = lab.tree()
+    os.unlink(os.path.join(tree, callout.file))
+    lab.refused("graft", tree, re.escape(callout.file))
+
+
+@test
+def read_only_tree(lab):
+    tree = lab.tree()
+    more = {}
+    if os.geteuid() == 0:
+        # root may write everywhere: be somebody else.
+        more["prefix"] = ("setpriv", "--reuid=65534", "--regid=65534",
+                          "--clear-groups")
+        more["cached"] = False
+    else:
+        for at, _, _ in os.walk(tree, topdown=False):
+            os.chmod(at, 0o555)
+    lab.refused("graft", tree, "read-only", re.escape(tree), **more)
+    for at, _, _ in os.walk(tree):
+        os.chmod(at, 0o755)
+
+
+@test
+def no_kernel(lab):
+    empty = os.path.join(lab.scratch, "empty")
+    os.mkdir(empty)
+    lab.refused("graft", empty, "no kernel source tree", re.escape(empty))
+    lab.refused("graft", os.path.join(lab.scratch, "nowhere"),
+                "no such directory")
+    lab.refused("ungraft", empty, "no kernel source tree")
+
+
+@test
+def foreign_symbol(lab):
+    for name in ("include/linux/iommu.h", "drivers/iommu/iommu.c"):
+        tree = lab.tree()
+        edit(os.path.join(tree, name), lambda text: text +
+             "\nvoid iommu_report_device_broken(struct device *dev);\n")
+        lab.refused("graft", tree, r"iommu_report_device_broken\(\)",
+                    re.escape(name))
+
+
+@test
+def foreign_folder(lab):
+    tree = lab.tree()
+    os.makedirs(os.path.join(tree, "drivers/iommu/quarantine"))
+    lab.refused("graft", tree, "drivers/iommu/quarantine",
+                "not from this graft")
+
+
+@test
+def file_in_the_way(lab):
+    tree = lab.tree()
+    name = next((name for name in lab.files
+                 if not name.startswith("drivers/iommu/quarantine/")), None)
+    expect(name, "no file goes elsewhere")
+    path = os.path.join(tree, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write("/* somebody else's */\n")
+    lab.refused("graft", tree, re.escape(name), "in the tree already")
+
+
+def pretend(tree, version, patchlevel):
+    edit(os.path.join(tree, "Makefile"), lambda text: re.sub(
+        r"^PATCHLEVEL = .*$", f"PATCHLEVEL = {patchlevel}", re.sub(
+            r"^VERSION = .*$", f"VERSION = {version}", text, flags=re.M),
+        flags=re.M))
+
+
+@test
+def kernel_that_is_too_old(lab):
+    tree = lab.tree()
+    pretend(tree, 6, 1)
+    lab.refused("graft", tree, r"Linux 6\.1\.", "supported are")
+
+
+@test
+def kernel_that_nobody_verified(lab):
+    tree = lab.tree()
+    pretend(tree, 7, 99)
+    lab.refused("graft", tree, r"Linux 7\.99\.", "FORCE=1")
+    run = lab.grafted(tree, env={"FORCE": "1"})
+    expect("nothing was verified on Linux 7.99" in run.stderr, run.stderr)
+
+
+@test
+def missing_spatch(lab):
+    nothing = os.path.join(lab.scratch, "nothing")
+    os.makedirs(nothing, exist_ok=True)
+    lab.refused("graft", lab.tree(), "spatch is missing", "deps",
+                env={"PATH": nothing})
+
+
+@test
+def rule_that_spatch_cannot_parse(lab):
+    callout = lab.first("cocci")
+    with open(callout.rule, encoding="utf-8") as handle:
+        good = handle.read()
+    try:
+        with open(callout.rule, "w", encoding="utf-8") as handle:
+            handle.write("@@ @@\n- )(\n")
+        lab.refused("graft", lab.tree(), re.escape(callout.name),
+                    "spatch failed with status")
+    finally:
+        with open(callout.rule, "w", encoding="utf-8") as handle:
+            handle.write(good)
+
+
+@test
+def marker_that_is_there_before(lab):
+    """A hook that somebody put in by hand counts as one too many."""
+    tree = lab.tree()
+    lab.grafted(tree)
+    callout = lab.first("cocci")
+    with open(os.path.join(tree, callout.file), encoding="utf-8") as handle:
+        line = next(line for line in handle
+                    if callout.marker.search(line.rstrip("\n")))
+    other = lab.tree()
+    edit(os.path.join(other, callout.file), lambda text: text + line)
+    lab.refused("graft", other, re.escape(callout.name),
+                re.escape(callout.file), "before the graft")
+
+
+# ---- a fault while it writes ---------------------------------------------------
+
+@test
+def every_write_error_is_undone(lab):
+    """Sweep all the writes; after a fault in any of them nothing is left."""
+    graft = lab.graft
+    tree = lab.tree()
+    plan = graft.apply_manifest(tree, lab.repo, graft.kernel_folders(),
+                                lab.cache, 2, graft.kernel_files())
+    graft.raise_first(plan)
+    before = snapshot(tree)
+    genuine = graft.replace
+    calls = failing = 0
+
+    def replace(*args):
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise OSError(28, "No space left on device")
+        genuine(*args)
+
+    graft.replace = replace
+    try:
+        while True:
+            calls, failing = 0, failing + 1
+            try:
+                graft.write_plan(tree, STATE, plan)
+                break
+            except graft.GraftError as err:
+                expect("undone" in str(err), str(err))
+            after = snapshot(tree)
+            expect(before == after, f"after a fault in write {failing}: "
+                   + differences(before, after))
+    finally:
+        graft.replace = genuine
+    expect(failing > len(lab.files), f"only {failing} writes")
+    return f"{failing - 1} writes"
+
+
+@test
+def a_killed_graft_can_be_taken_out(lab):
+    """SIGKILL leaves a record; graft refuses and ungraft cleans up."""
+    graft = lab.graft
+    tree = lab.tree()
+    before = snapshot(tree)
+    plan = graft.apply_manifest(tree, lab.repo, graft.kernel_folders(),
+                                lab.cache, 2, graft.kernel_files())
+    total = 2 + len(plan.before) + len(plan.contents())
+    for last in (1, len(plan.before), len(plan.before) + 2, total - 1):
+        child = os.fork()
+        if not child:
+            die_in_write(graft, last)
+            graft.write_plan(tree, STATE, plan)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        expect(os.WIFSIGNALED(status), f"write {last} of {total} was no end")
+        lab.refused("graft", tree, "grafted already|not from this graft")
+        run = lab.run("ungraft", tree)
+        expect(run.returncode == 0, f"after write {last}: {run.stderr}")
+        after = snapshot(tree)
+        expect(before == after, f"after write {last}: "
+               + differences(before, after))
+
+
+def die_in_write(graft, last):
+    genuine = graft.replace
+    calls = 0
+
+    def replace(*args):
+        nonlocal calls
+        calls += 1
+        genuine(*args)
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    graft.replace = replace
+
+
+def main():
+    kernel, cache = sys.argv[1:3]
+    only = sys.argv[3:]
+    tests = [one for one in TESTS if not only or one.__name__ in only]
+    print(f"KTAP version 1\n1..{len(tests)}", flush=True)
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="iq-graft-test-") as scratch:
+        os.chmod(scratch, 0o755)
+        lab = Lab(kernel, cache, scratch)
+        for number, function in enumerate(tests, 1):
+            name = function.__name__.replace("_", " ")
+            start = time.monotonic()
+            try:
+                note = function(lab)
+                if note:
+                    for line in note.split("\n"):
+                        print(f"# {line}")
+                print(f"ok {number} {name}", flush=True)
+            except Exception as err:  # a test that breaks has failed
+                failed += 1
+                text = str(err) if isinstance(err, Failed) else repr(err)
+                for line in text.split("\n"):
+                    print(f"# {line}")
+                print(f"not ok {number} {name}", flush=True)
+            print(f"graft: {name}: {time.monotonic() - start:.1f} s",
+                  file=sys.stderr)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
