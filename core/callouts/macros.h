@@ -1,0 +1,3 @@
+#define scoped_guard YACFE_ITERATOR
+#define scoped_cond_guard YACFE_ITERATOR
+#define typeof_member(T, m) int

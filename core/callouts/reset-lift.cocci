@@ -1,0 +1,12 @@
+// Before the depth is looked at: the quarantine holds one.
+@@
+identifier pdev, gdev;
+@@
+ pci_dev_reset_iommu_done(struct pci_dev *pdev)
+ {
+ 	... when any
++	quarantine_gdev_lift(gdev);
+ 	if (--gdev->reset_depth)
+ 		return;
+ 	... when any
+ }

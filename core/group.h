@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The part of the quarantine that must see struct iommu_group and struct
+ * group_device, which are private to iommu.c. It is compiled as a part of that
+ * file, after __dev_to_gdev(), and holds nothing but accessors.
+ */
+#ifdef CONFIG_IOMMU_QUARANTINE
+
+static int __iommu_attach_device(struct iommu_domain *domain,
+				 struct device *dev, struct iommu_domain *old);
+
+/* See iommu_quarantine_lift() */
+static void quarantine_gdev_lift(struct group_device *gdev)
+{
+	if (iommu_quarantine_lift(gdev->dev, gdev->reset_depth))
+		gdev->reset_depth--;
+}
+
+/*
+ * A device that leaves while it is blocked takes its share of recovery_cnt
+ * with it: else its siblings get -EBUSY for ever.
+ */
+static void quarantine_gdev_remove(struct iommu_group *group,
+				   struct group_device *gdev)
+{
+	lockdep_assert_held(&group->mutex);
+
+	if (gdev->blocked && !WARN_ON(group->recovery_cnt == 0))
+		group->recovery_cnt--;
+}
+
+/*
+ * Attach the blocking domain over itself once RID and PASIDs are blocked. That
+ * is how an IOMMU driver learns that it can turn PCI ATS and PRI off without
+ * leaving anything behind that is accounted by them. A reset may have lifted
+ * the quarantine meanwhile; then there is nothing to do.
+ */
+void iommu_quarantine_ats_off(struct device *dev)
+{
+	struct iommu_group *group = dev->iommu_group;
+	struct group_device *gdev;
+	int ret;
+
+	guard(mutex)(&group->mutex);
+
+	gdev = __dev_to_gdev(dev);
+	if (!gdev || !gdev->blocked || !group->blocking_domain)
+		return;
+	ret = __iommu_attach_device(group->blocking_domain, dev,
+				    group->blocking_domain);
+	if (ret)
+		dev_warn(dev, "iommu-quarantine: ATS stays on: %d\n", ret);
+}
+
+#else
+
+#define quarantine_gdev_lift(gdev)		do { } while (0)
+#define quarantine_gdev_remove(group, gdev)	do { } while (0)
+#define iommu_quarantine_stale(dev)		false
+#define iommu_quarantine_reattached(dev)	do { } while (0)
+
+#endif /* CONFIG_IOMMU_QUARANTINE */

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Quarantine of PCIe devices that stop answering ATS invalidations.
+ *
+ * Three kinds of callers:
+ *  - IOMMU drivers report a device: iommu_report_device_broken();
+ *  - backends of this project report with evidence and verify a recovery:
+ *    iommu_quarantine_report(), struct iommu_quarantine_backend;
+ *  - drivers/pci and drivers/iommu/iommu.c carry the outcome of a reset, by
+ *    the call-outs listed in core/callouts/manifest.
+ */
+#ifndef __LINUX_IOMMU_QUARANTINE_H
+#define __LINUX_IOMMU_QUARANTINE_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct device;
+struct iommu_ops;
+struct pci_dev;
+
+/**
+ * enum iommu_broken_cause - why a device is considered broken
+ * @IOMMU_BROKEN_UNKNOWN: reported without a cause
+ * @IOMMU_BROKEN_ATS_TIMEOUT: the IOMMU named it when an ATS invalidation
+ *	timed out
+ * @IOMMU_BROKEN_ATS_NARROWED: the IOMMU named nobody; narrowing proved it
+ * @IOMMU_BROKEN_NO_ANSWER: neither an answer nor a timeout within the bound
+ * @IOMMU_BROKEN_ADMIN: requested by the administrator
+ */
+enum iommu_broken_cause {
+	IOMMU_BROKEN_UNKNOWN,
+	IOMMU_BROKEN_ATS_TIMEOUT,
+	IOMMU_BROKEN_ATS_NARROWED,
+	IOMMU_BROKEN_NO_ANSWER,
+	IOMMU_BROKEN_ADMIN,
+};
+
+/**
+ * enum iommu_last_resort - what to do when the IOMMU itself never answers
+ * @IOMMU_LAST_RESORT_NONE: go on, say that memory is no longer protected
+ * @IOMMU_LAST_RESORT_BUSMASTER: turn bus mastering off at the upstream port
+ * @IOMMU_LAST_RESORT_PANIC: stop the machine
+ */
+enum iommu_last_resort {
+	IOMMU_LAST_RESORT_NONE,
+	IOMMU_LAST_RESORT_BUSMASTER,
+	IOMMU_LAST_RESORT_PANIC,
+};
+
+/**
+ * struct iommu_broken_evidence - what a backend knows about a breakage
+ * @cause: see enum iommu_broken_cause
+ * @epoch: iommu_quarantine_epoch() of the time when the breakage was noticed
+ * @hw: register values or the command, vendor specific, for the trace event
+ */
+struct iommu_broken_evidence {
+	enum iommu_broken_cause cause;
+	u32 epoch;
+	u64 hw[2];
+};
+
+/**
+ * struct iommu_quarantine_backend - one IOMMU driver's half of the quarantine
+ * @name: vendor name, shown in logs and trace events
+ * @ops: the driver's iommu_ops, by which its devices are recognised
+ * @verify: send one device-TLB invalidation to the device, alone, and wait for
+ *	the answer; called under group->mutex after the device was re-attached.
+ *	Returns 0 when it answered (or has nothing to answer), else a negative
+ *	error after having reported the device again.
+ * @node: for the core
+ */
+struct iommu_quarantine_backend {
+	const char *name;
+	const struct iommu_ops *ops;
+	int (*verify)(struct device *dev);
+	struct list_head node;
+};
+
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE)
+
+void iommu_report_device_broken(struct device *dev);
+
+/* for backends */
+void iommu_quarantine_backend_register(struct iommu_quarantine_backend *backend);
+void iommu_quarantine_backend_unregister(struct iommu_quarantine_backend *backend);
+void iommu_quarantine_report(struct device *dev,
+			     const struct iommu_broken_evidence *evidence);
+u32 iommu_quarantine_epoch(struct device *dev);
+bool iommu_quarantine_enabled(void);
+bool iommu_quarantine_reports(void);
+enum iommu_last_resort iommu_quarantine_last_resort(void);
+
+/* for drivers/iommu/iommu.c */
+void iommu_quarantine_probe(struct device *dev);
+void iommu_quarantine_release(struct device *dev);
+bool iommu_quarantine_stale(struct device *dev);
+bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth);
+void iommu_quarantine_reattached(struct device *dev);
+void iommu_quarantine_ats_off(struct device *dev);
+
+/* for drivers/pci */
+int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe);
+void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc);
+
+#else /* !CONFIG_IOMMU_QUARANTINE */
+
+static inline void iommu_report_device_broken(struct device *dev)
+{
+}
+
+/*
+ * Macros, not inlines: with the option off the object code of the callers is
+ * that of a kernel that has never seen this file.
+ */
+#define iommu_quarantine_probe(dev)		do { } while (0)
+#define iommu_quarantine_release(dev)		do { } while (0)
+#define iommu_quarantine_reset_prepare(pdev, probe) \
+	pci_dev_reset_iommu_prepare(pdev)
+#define iommu_quarantine_reset_done(pdev, probe, rc) \
+	pci_dev_reset_iommu_done(pdev)
+
+#endif /* CONFIG_IOMMU_QUARANTINE */
+
+#endif /* __LINUX_IOMMU_QUARANTINE_H */

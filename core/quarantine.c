@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Quarantine of PCIe devices that stop answering ATS invalidations: the part
+ * that all IOMMU drivers share.
+ *
+ * A report may come from a hard interrupt, with interrupts off and with any
+ * raw lock held. So it changes one word and raises an irq_work; all the rest
+ * happens in a work item, which blocks the device by the bracket that the PCI
+ * core opens around a reset, pci_dev_reset_iommu_prepare(), and leaves it
+ * open. A reset that is proven (reset.c) closes it.
+ *
+ *   HEALTHY -> REPORTED -> QUARANTINED -> RECOVERING -> HEALTHY
+ *                 |   \________________/       |
+ *                 v    (reset before the work) v
+ *               FAILED                      REPORTED (broken again)
+ *
+ * and RELEASED from each, which is final.
+ *
+ * The state lives in a table of our own, by PCI address: no structure of the
+ * kernel changes its layout, and a report that races with the release of the
+ * device finds either a live state or none.
+ */
+
+#define dev_fmt(fmt) "iommu-quarantine: " fmt
+
+#include <linux/device.h>
+#include <linux/init.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/ratelimit.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+#include <linux/xarray.h>
+
+#include "../../iommu-priv.h"
+#include "quarantine.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/iommu_quarantine.h>
+
+static DEFINE_XARRAY(quarantines);
+
+static DEFINE_MUTEX(backends_lock);
+static LIST_HEAD(backends);
+
+static enum quarantine_policy policy __ro_after_init = Q_POLICY_QUARANTINE;
+static enum iommu_last_resort last_resort __ro_after_init =
+	IOMMU_LAST_RESORT_PANIC;
+
+static const char * const policy_names[] = {
+	[Q_POLICY_OFF]		= "off",
+	[Q_POLICY_REPORT]	= "report",
+	[Q_POLICY_QUARANTINE]	= "quarantine",
+	[Q_POLICY_PANIC]	= "panic",
+};
+
+static const char * const last_resort_names[] = {
+	[IOMMU_LAST_RESORT_NONE]	= "none",
+	[IOMMU_LAST_RESORT_BUSMASTER]	= "busmaster",
+	[IOMMU_LAST_RESORT_PANIC]	= "panic",
+};
+
+/* iommu_quarantine=off|report|quarantine|panic[,last_resort=none|busmaster|panic] */
+static int __init iommu_quarantine_setup(char *str)
+{
+	static const char key[] __initconst = "last_resort=";
+	char *word;
+	int i;
+
+	while ((word = strsep(&str, ",")) != NULL) {
+		if (!strncmp(word, key, sizeof(key) - 1)) {
+			i = match_string(last_resort_names,
+					 ARRAY_SIZE(last_resort_names),
+					 word + sizeof(key) - 1);
+			if (i >= 0) {
+				last_resort = i;
+				continue;
+			}
+		} else {
+			i = match_string(policy_names,
+					 ARRAY_SIZE(policy_names), word);
+			if (i >= 0) {
+				policy = i;
+				continue;
+			}
+		}
+		pr_err("iommu_quarantine: '%s' is not an option; known: off report quarantine panic last_resort=none|busmaster|panic\n",
+		       word);
+	}
+	return 0;
+}
+early_param("iommu_quarantine", iommu_quarantine_setup);
+
+/**
+ * iommu_quarantine_enabled() - may a backend fence devices?
+ *
+ * Context: any.
+ * Return: true unless the administrator asked for "off" or "report".
+ */
+bool iommu_quarantine_enabled(void)
+{
+	return policy >= Q_POLICY_QUARANTINE;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_enabled);
+
+/**
+ * iommu_quarantine_reports() - is a backend to report devices at all?
+ *
+ * Context: any.
+ * Return: true unless the administrator asked for "off".
+ */
+bool iommu_quarantine_reports(void)
+{
+	return policy != Q_POLICY_OFF;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
+
+/**
+ * iommu_quarantine_last_resort() - what to do if the IOMMU itself is silent
+ *
+ * Context: any.
+ * Return: the operator's choice, by default %IOMMU_LAST_RESORT_PANIC.
+ */
+enum iommu_last_resort iommu_quarantine_last_resort(void)
+{
+	return last_resort;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_last_resort);
+
+const char *quarantine_cause_name(enum iommu_broken_cause cause)
+{
+	static const char * const names[] = {
+		[IOMMU_BROKEN_UNKNOWN]		= "unknown",
+		[IOMMU_BROKEN_ATS_TIMEOUT]	= "ats-invalidation-timeout",
+		[IOMMU_BROKEN_ATS_NARROWED]	=
+			"ats-invalidation-timeout-narrowed",
+		[IOMMU_BROKEN_NO_ANSWER]	= "iommu-no-answer",
+		[IOMMU_BROKEN_ADMIN]		= "admin",
+	};
+
+	return cause < ARRAY_SIZE(names) ? names[cause] : "unknown";
+}
+
+static unsigned long quarantine_key(struct pci_dev *pdev)
+{
+	return (unsigned long)pci_domain_nr(pdev->bus) << 16 | pci_dev_id(pdev);
+}
+
+/*
+ * Context: RCU read section, or a caller that keeps the device from being
+ * released. The table may already hold the next device of the same address.
+ */
+struct quarantine *quarantine_find(struct device *dev)
+{
+	struct quarantine *q;
+
+	if (!dev_is_pci(dev))
+		return NULL;
+	q = xa_load(&quarantines, quarantine_key(to_pci_dev(dev)));
+	return q && q->dev == dev ? q : NULL;
+}
+
+struct quarantine *quarantine_get(struct device *dev)
+{
+	struct quarantine *q;
+
+	guard(rcu)();
+	q = quarantine_find(dev);
+	return q && refcount_inc_not_zero(&q->ref) ? q : NULL;
+}
+
+void quarantine_put(struct quarantine *q)
+{
+	if (refcount_dec_and_test(&q->ref))
+		kfree_rcu(q, rcu);
+}
+
+void quarantine_uevent(struct quarantine *q, const char *what)
+{
+	char buf[48];
+	char *env[] = { buf, NULL };
+	int ret;
+
+	snprintf(buf, sizeof(buf), "IOMMU_QUARANTINE=%s", what);
+	ret = kobject_uevent_env(&q->dev->kobj, KOBJ_CHANGE, env);
+	if (ret)
+		dev_warn_ratelimited(q->dev, "uevent '%s' not sent: %d\n", what,
+				     ret);
+}
+
+/*
+ * Block RID and PASIDs, and keep the bracket open. Runs without the device
+ * lock: a driver's remove() may hold it while its own unmaps time out.
+ */
+static void quarantine_block(struct quarantine *q)
+{
+	struct pci_dev *pdev = to_pci_dev(q->dev);
+	int ret;
+
+	/* Pairs with READ_ONCE() in iommu_quarantine_stale(), same task */
+	WRITE_ONCE(q->blocker, current);
+	ret = pci_dev_reset_iommu_prepare(pdev);
+	WRITE_ONCE(q->blocker, NULL);
+	if (ret == -ECANCELED)
+		return;
+
+	if (!ret) {
+		/* In a reset no configuration access; reset_done() does it */
+		if (!READ_ONCE(q->in_reset))
+			iommu_quarantine_ats_off(q->dev);
+		if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_QUARANTINED) ==
+		    Q_REPORTED)
+			set_bit(Q_EVENT_QUARANTINED, &q->events);
+	} else if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_FAILED) ==
+		   Q_REPORTED) {
+		set_bit(Q_EVENT_FAILED, &q->events);
+	}
+	trace_iommu_device_quarantined(q->dev, q->backend->name, ret);
+}
+
+static void quarantine_work(struct work_struct *work)
+{
+	struct quarantine *q = container_of(work, struct quarantine, work);
+
+	quarantine_debug_hold_work(q);
+
+	if (test_and_clear_bit(Q_EVENT_BROKEN, &q->events)) {
+		dev_err(q->dev,
+			"broken (%s, %s, hw 0x%llx 0x%llx), %s\n",
+			quarantine_cause_name(q->evidence.cause),
+			q->backend->name, q->evidence.hw[0], q->evidence.hw[1],
+			iommu_quarantine_enabled() ?
+				"quarantined until it is reset" :
+				"only reported as iommu_quarantine=report says");
+		quarantine_uevent(q, "broken");
+	}
+
+	if (iommu_quarantine_enabled() &&
+	    atomic_read(&q->state) == Q_REPORTED)
+		quarantine_block(q);
+
+	if (test_and_clear_bit(Q_EVENT_QUARANTINED, &q->events))
+		quarantine_uevent(q, "quarantined");
+	if (test_and_clear_bit(Q_EVENT_FAILED, &q->events)) {
+		dev_err(q->dev, "cannot be blocked; it stays fenced\n");
+		quarantine_uevent(q, "failed");
+	}
+	if (test_and_clear_bit(Q_EVENT_RECOVERED, &q->events)) {
+		dev_info(q->dev, "recovered by a reset\n");
+		quarantine_uevent(q, "recovered");
+	}
+}
+
+static void quarantine_irq_work(struct irq_work *work)
+{
+	struct quarantine *q = container_of(work, struct quarantine, irq_work);
+
+	queue_work(system_unbound_wq, &q->work);
+}
+
+/**
+ * iommu_quarantine_report() - report a broken device, with evidence
+ * @dev: the device; must be kept from being freed by the caller, for example
+ *	by an RCU read section that its release waits for
+ * @evidence: what the backend knows; copied
+ *
+ * The first report since the last recovery counts, the others only look at one
+ * word. A report whose epoch is older than the last proven reset is dropped:
+ * that reset has already dealt with it.
+ *
+ * Context: any but NMI: hard irq, irqs off, raw spinlocks held. Takes no lock.
+ */
+void iommu_quarantine_report(struct device *dev,
+			     const struct iommu_broken_evidence *evidence)
+{
+	struct quarantine *q;
+	int old;
+
+	if (policy == Q_POLICY_OFF)
+		return;
+
+	guard(rcu)();
+	q = quarantine_find(dev);
+	if (!q) {
+		dev_err_ratelimited(dev,
+				    "reported as broken, but it cannot be quarantined: not a PCI device with ATS\n");
+		return;
+	}
+	if (evidence->epoch != (u32)atomic_read(&q->epoch))
+		return;
+
+	old = atomic_read(&q->state);
+	do {
+		if (old != Q_HEALTHY && old != Q_RECOVERING)
+			return;
+	} while (!atomic_try_cmpxchg(&q->state, &old, Q_REPORTED));
+
+	q->evidence = *evidence;
+	trace_iommu_device_broken(dev, q->backend->name, evidence,
+				  atomic_inc_return(&q->count));
+	if (policy == Q_POLICY_PANIC)
+		panic("iommu-quarantine: %s is broken (%s) and iommu_quarantine=panic",
+		      dev_name(dev), quarantine_cause_name(evidence->cause));
+
+	set_bit(Q_EVENT_BROKEN, &q->events);
+	/* Orders all of the above before the work, see irq_work_queue() */
+	irq_work_queue(&q->irq_work);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_report);
+
+/**
+ * iommu_report_device_broken() - report a device that is beyond the driver
+ * @dev: the device; must be kept from being freed by the caller
+ *
+ * Puts the device into quarantine soon after: its RID and PASIDs are attached
+ * to the blocking domain, group->domain is retained, new attachments get
+ * -EBUSY. A reset that really happened brings it back. Devices that cannot be
+ * quarantined, because they are not PCI or have no ATS, get a message.
+ *
+ * Context: any but NMI: hard irq, irqs off, raw spinlocks held. Takes no lock.
+ * The caller sees to it that the device can no longer use the memory that it
+ * is about to free; this function does not wait for anything.
+ */
+void iommu_report_device_broken(struct device *dev)
+{
+	struct iommu_broken_evidence evidence = {
+		.cause = IOMMU_BROKEN_UNKNOWN,
+		.epoch = iommu_quarantine_epoch(dev),
+	};
+
+	iommu_quarantine_report(dev, &evidence);
+}
+EXPORT_SYMBOL_GPL(iommu_report_device_broken);
+
+/**
+ * iommu_quarantine_epoch() - number of proven resets of a device
+ * @dev: the device; must be kept from being freed by the caller
+ *
+ * Context: any.
+ * Return: the epoch, to be given back in struct iommu_broken_evidence; 0 for a
+ * device that cannot be quarantined.
+ */
+u32 iommu_quarantine_epoch(struct device *dev)
+{
+	struct quarantine *q;
+
+	guard(rcu)();
+	q = quarantine_find(dev);
+	return q ? atomic_read(&q->epoch) : 0;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_epoch);
+
+/**
+ * iommu_quarantine_stale() - is the work about to block a healthy device?
+ * @dev: the device that pci_dev_reset_iommu_prepare() is called for
+ *
+ * Called by pci_dev_reset_iommu_prepare(). Between the report and the work a
+ * reset may have lifted the quarantine; then the work must not block the
+ * device again. Decided here, under the mutex that the lift holds as well.
+ *
+ * Context: process, group->mutex held.
+ * Return: true if the caller is the work and is to leave with -ECANCELED.
+ */
+bool iommu_quarantine_stale(struct device *dev)
+{
+	struct quarantine *q = quarantine_find(dev);
+
+	if (!q || READ_ONCE(q->blocker) != current)
+		return false;
+	if (atomic_read(&q->state) != Q_REPORTED)
+		return true;
+	q->held = true;
+	return false;
+}
+
+/**
+ * iommu_quarantine_lift() - take a device out of quarantine after a reset
+ * @dev: the device that pci_dev_reset_iommu_done() is called for
+ * @reset_depth: open brackets before this one is closed
+ *
+ * Called by pci_dev_reset_iommu_done() before it looks at the depth: the
+ * quarantine holds one of the brackets, so that an ordinary reset never
+ * reaches the re-attach. Tells the IOMMU driver before the re-attach that the
+ * device was reset.
+ *
+ * Context: process, group->mutex held.
+ * Return: true if the quarantine's own bracket is closed by this.
+ */
+bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth)
+{
+	struct quarantine *q = quarantine_find(dev);
+	const struct iommu_ops *ops;
+	bool held;
+	int old;
+
+	if (!q || !q->proven)
+		return false;
+	q->proven = false;
+
+	old = atomic_read(&q->state);
+	do {
+		if (old == Q_RELEASED)
+			return false;
+		if (old == Q_HEALTHY)
+			break;
+	} while (!atomic_try_cmpxchg(&q->state, &old, Q_RECOVERING));
+
+	/* From here on a report of what was noticed before is out of date */
+	atomic_inc(&q->epoch);
+
+	ops = dev_iommu_ops(dev);
+	if (ops->reset_device_done)
+		ops->reset_device_done(dev);
+
+	held = q->held;
+	q->held = false;
+	return held && reset_depth > 1;
+}
+
+/**
+ * iommu_quarantine_reattached() - a reset device is in its domains again
+ * @dev: the device
+ *
+ * Called at the end of pci_dev_reset_iommu_done(). The recovery is announced
+ * when the device has answered an invalidation; if it does not, the backend
+ * reports it again and the announcement does not happen.
+ *
+ * Context: process, group->mutex held. May wait for the hardware.
+ */
+void iommu_quarantine_reattached(struct device *dev)
+{
+	struct quarantine *q = quarantine_find(dev);
+
+	if (!q)
+		return;
+	if (q->backend->verify && q->backend->verify(dev))
+		return;
+	if (atomic_cmpxchg(&q->state, Q_RECOVERING, Q_HEALTHY) != Q_RECOVERING)
+		return;
+	trace_iommu_device_recovered(dev, q->backend->name,
+				     atomic_read(&q->epoch));
+	set_bit(Q_EVENT_RECOVERED, &q->events);
+	queue_work(system_unbound_wq, &q->work);
+}
+
+static struct iommu_quarantine_backend *
+backend_find(const struct iommu_ops *ops)
+{
+	struct iommu_quarantine_backend *backend;
+
+	guard(mutex)(&backends_lock);
+	list_for_each_entry(backend, &backends, node)
+		if (backend->ops == ops)
+			return backend;
+	return NULL;
+}
+
+/**
+ * iommu_quarantine_backend_register() - make a driver's devices quarantinable
+ * @backend: stays in use until it is unregistered
+ *
+ * Context: process; before the driver probes its first device.
+ */
+void iommu_quarantine_backend_register(struct iommu_quarantine_backend *backend)
+{
+	guard(mutex)(&backends_lock);
+	list_add_tail(&backend->node, &backends);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_backend_register);
+
+/**
+ * iommu_quarantine_backend_unregister() - the reverse
+ * @backend: no device of it may be left
+ *
+ * Context: process.
+ */
+void iommu_quarantine_backend_unregister(struct iommu_quarantine_backend *backend)
+{
+	guard(mutex)(&backends_lock);
+	list_del(&backend->node);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_backend_unregister);
+
+/**
+ * iommu_quarantine_probe() - the IOMMU has taken on a device
+ * @dev: the device
+ *
+ * Without memory the device stays without a quarantine; its driver's fence
+ * works all the same, and a report says so.
+ *
+ * Context: process, under iommu_probe_device_lock.
+ */
+void iommu_quarantine_probe(struct device *dev)
+{
+	struct iommu_quarantine_backend *backend;
+	struct quarantine *q;
+	int ret;
+
+	if (policy == Q_POLICY_OFF || !dev_is_pci(dev) ||
+	    !pci_ats_supported(to_pci_dev(dev)))
+		return;
+	backend = backend_find(dev_iommu_ops(dev));
+	if (!backend)
+		return;
+
+	q = kzalloc(sizeof(*q), GFP_KERNEL);
+	if (!q)
+		goto err_warn;
+	q->dev = dev;
+	q->backend = backend;
+	q->key = quarantine_key(to_pci_dev(dev));
+	refcount_set(&q->ref, 1);
+	spin_lock_init(&q->lock);
+	init_irq_work(&q->irq_work, quarantine_irq_work);
+	INIT_WORK(&q->work, quarantine_work);
+
+	ret = xa_insert(&quarantines, q->key, q, GFP_KERNEL);
+	if (ret)
+		goto err_free;
+	ret = sysfs_create_group(&dev->kobj, &iommu_quarantine_group);
+	if (ret)
+		dev_warn(dev, "no sysfs files: %d\n", ret);
+	return;
+
+err_free:
+	kfree(q);
+err_warn:
+	dev_warn(dev, "no state for the quarantine, it can only be fenced\n");
+}
+
+/**
+ * iommu_quarantine_release() - the IOMMU is about to let a device go
+ * @dev: the device
+ *
+ * New reports are stopped first, then what they started is cancelled and
+ * waited for. This order is the only one that neither frees what is in use nor
+ * deadlocks, as the work takes group->mutex, which must not be held here.
+ *
+ * Context: process, without group->mutex.
+ */
+void iommu_quarantine_release(struct device *dev)
+{
+	struct quarantine *q = quarantine_get(dev);
+
+	if (!q)
+		return;
+
+	sysfs_remove_group(&dev->kobj, &iommu_quarantine_group);
+	atomic_set(&q->state, Q_RELEASED);
+	quarantine_debug_release();
+	/* A reporter that still saw another state has raised its irq_work */
+	synchronize_rcu();
+	irq_work_sync(&q->irq_work);
+	disable_work_sync(&q->work);
+
+	xa_erase(&quarantines, q->key);
+	quarantine_put(q);
+	quarantine_put(q);
+}

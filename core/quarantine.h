@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of the core share; backends use <linux/iommu-quarantine.h>. */
+#ifndef __IOMMU_QUARANTINE_CORE_H
+#define __IOMMU_QUARANTINE_CORE_H
+
+#include <linux/atomic.h>
+#include <linux/iommu-quarantine.h>
+#include <linux/irq_work.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+struct dentry;
+struct task_struct;
+
+enum quarantine_state {
+	Q_HEALTHY,	/* in service */
+	Q_REPORTED,	/* reported, the work has not blocked it yet */
+	Q_QUARANTINED,	/* RID and PASIDs sit in the blocking domain */
+	Q_FAILED,	/* the blocking domain could not be attached */
+	Q_RECOVERING,	/* a proven reset lifted it, the re-attach runs */
+	Q_RELEASED,	/* the IOMMU is letting the device go */
+};
+
+enum quarantine_policy {
+	Q_POLICY_OFF,		/* as without the option */
+	Q_POLICY_REPORT,	/* tell, change nothing */
+	Q_POLICY_QUARANTINE,	/* fence, block, wait for a reset */
+	Q_POLICY_PANIC,		/* stop the machine at the first report */
+};
+
+enum quarantine_event {
+	Q_EVENT_BROKEN,
+	Q_EVENT_QUARANTINED,
+	Q_EVENT_FAILED,
+	Q_EVENT_RECOVERED,
+};
+
+/* Configuration space bits that a reset must clear, see reset.c */
+struct quarantine_proof {
+	u16 command;
+	u16 msix;
+	u16 msi;
+	u16 ats;
+};
+
+/**
+ * struct quarantine - the core's state of one device
+ * @dev: the device; valid until iommu_quarantine_release() returns
+ * @backend: its IOMMU driver's half
+ * @key: index in the table of all states
+ * @ref: users that sleep; the rest is protected by RCU
+ * @rcu: for the grace period before the memory is freed
+ * @state: enum quarantine_state; every change is a cmpxchg, so that of two
+ *	reports only one counts and a lift cannot swallow a newer report
+ * @epoch: number of proven resets
+ * @count: breakages
+ * @evidence: of the last breakage; written by the report that won @state
+ * @irq_work: leaves the context of the report, where no lock may be taken
+ * @work: blocks the device and tells about it
+ * @events: enum quarantine_event bits that @work has yet to tell
+ * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
+ * @held: one of gdev->reset_depth is ours; under group->mutex
+ * @lock: protects @in_reset, @reset_failed and @proof
+ * @in_reset: reset brackets of drivers/pci that are open
+ * @reset_failed: one of the brackets had an error
+ * @proof: sampled when the outermost bracket opened
+ * @proven: the outermost bracket closes with a proven reset; consumed by the
+ *	lift that follows in the same task
+ */
+struct quarantine {
+	struct device *dev;
+	struct iommu_quarantine_backend *backend;
+	unsigned long key;
+	refcount_t ref;
+	struct rcu_head rcu;
+
+	atomic_t state;
+	atomic_t epoch;
+	atomic_t count;
+	struct iommu_broken_evidence evidence;
+	struct irq_work irq_work;
+	struct work_struct work;
+	unsigned long events;
+	struct task_struct *blocker;
+	bool held;
+
+	spinlock_t lock;
+	unsigned int in_reset;
+	bool reset_failed;
+	struct quarantine_proof proof;
+	bool proven;
+};
+
+extern const struct attribute_group iommu_quarantine_group;
+
+struct quarantine *quarantine_find(struct device *dev);
+struct quarantine *quarantine_get(struct device *dev);
+void quarantine_put(struct quarantine *q);
+const char *quarantine_cause_name(enum iommu_broken_cause cause);
+void quarantine_uevent(struct quarantine *q, const char *what);
+
+#ifdef CONFIG_IOMMU_QUARANTINE_DEBUG
+void quarantine_debug_hold_work(struct quarantine *q);
+void quarantine_debug_release(void);
+struct dentry *iommu_quarantine_debugfs_dir(void);
+#else
+static inline void quarantine_debug_hold_work(struct quarantine *q)
+{
+}
+
+static inline void quarantine_debug_release(void)
+{
+}
+#endif
+
+#endif /* __IOMMU_QUARANTINE_CORE_H */

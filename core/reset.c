@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Did that reset really happen?
+ *
+ * A quarantine is lifted by a reset and by nothing else, and a return code of
+ * 0 is no proof: a reset method may ignore the result of its inner one, talk
+ * to a device that is gone, or be masked by a bridge. So the outcome is the
+ * AND of all nested brackets, and the device is looked at: configuration bits
+ * that were set before the reset and that a reset must clear (PCIe Base
+ * Specification, 6.6.2 and 7.5.1.1.3) have to be clear when the bracket is
+ * closed, which is before the PCI core restores anything.
+ *
+ * The Command register serves nearly always, since the PCI core sets Interrupt
+ * Disable before it resets a function. Virtual functions hardwire that bit and
+ * Memory Space Enable to 0; theirs are Bus Master Enable, MSI-X and ATS. Where
+ * nothing was set that a reset could clear, the outcome is "unproven" and the
+ * device stays in quarantine.
+ */
+
+#define dev_fmt(fmt) "iommu-quarantine: " fmt
+
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+
+#include "quarantine.h"
+
+#define PROOF_COMMAND	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY |	\
+			 PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
+#define PROOF_MSIX	(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)
+#define PROOF_MSI	PCI_MSI_FLAGS_ENABLE
+#define PROOF_ATS	PCI_ATS_CTRL_ENABLE
+
+static u16 proof_read(struct pci_dev *pdev, int where, u16 mask)
+{
+	u16 val;
+
+	if (pci_read_config_word(pdev, where, &val) || PCI_POSSIBLE_ERROR(val))
+		return mask;
+	return val & mask;
+}
+
+/*
+ * Read failures count as "still set": they may not make a proof. Returns false
+ * if the device does not answer at all.
+ */
+static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof)
+{
+	u32 id;
+
+	*proof = (struct quarantine_proof){};
+	if (pci_read_config_dword(pdev, PCI_VENDOR_ID, &id) ||
+	    PCI_POSSIBLE_ERROR(id))
+		return false;
+
+	proof->command = proof_read(pdev, PCI_COMMAND, PROOF_COMMAND);
+	if (pdev->msix_cap)
+		proof->msix = proof_read(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
+					 PROOF_MSIX);
+	if (pdev->msi_cap)
+		proof->msi = proof_read(pdev, pdev->msi_cap + PCI_MSI_FLAGS,
+					PROOF_MSI);
+	if (pdev->ats_cap)
+		proof->ats = proof_read(pdev, pdev->ats_cap + PCI_ATS_CTRL,
+					PROOF_ATS);
+	return true;
+}
+
+static bool proof_holds(struct pci_dev *pdev,
+			const struct quarantine_proof *before)
+{
+	struct quarantine_proof now;
+
+	if (!(before->command | before->msix | before->msi | before->ats))
+		return false;
+	if (!proof_sample(pdev, &now))
+		return false;
+	return !(now.command & before->command) && !(now.msix & before->msix) &&
+	       !(now.msi & before->msi) && !(now.ats & before->ats);
+}
+
+/*
+ * A driver that resets its own function in probe may have nothing enabled yet.
+ * Interrupt Disable is harmless in a device that is about to be reset.
+ */
+static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
+{
+	u16 command;
+
+	if (!proof_sample(pdev, proof))
+		return;
+	if (proof->command | proof->msix | proof->msi | proof->ats)
+		return;
+	if (pci_read_config_word(pdev, PCI_COMMAND, &command))
+		return;
+	pci_write_config_word(pdev, PCI_COMMAND,
+			      command | PCI_COMMAND_INTX_DISABLE);
+	if (!proof_sample(pdev, proof))
+		*proof = (struct quarantine_proof){};
+}
+
+/**
+ * iommu_quarantine_reset_prepare() - open the bracket around a reset
+ * @pdev: the device that is to be reset
+ * @probe: the caller only asks whether the method exists
+ *
+ * Stands where drivers/pci calls pci_dev_reset_iommu_prepare(). A probe does
+ * not suspend the IOMMU.
+ *
+ * Context: process.
+ * Return: 0 or the error of pci_dev_reset_iommu_prepare().
+ */
+int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
+{
+	struct quarantine_proof proof;
+	struct quarantine *q;
+	int ret;
+
+	if (probe)
+		return 0;
+
+	q = quarantine_get(&pdev->dev);
+	if (!q)
+		return pci_dev_reset_iommu_prepare(pdev);
+
+	proof_prepare(pdev, &proof);
+	scoped_guard(spinlock, &q->lock) {
+		if (!q->in_reset++) {
+			q->reset_failed = false;
+			q->proof = proof;
+		}
+	}
+
+	ret = pci_dev_reset_iommu_prepare(pdev);
+	if (ret) {
+		guard(spinlock)(&q->lock);
+		q->in_reset--;
+		q->reset_failed = true;
+	}
+	quarantine_put(q);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_reset_prepare);
+
+/**
+ * iommu_quarantine_reset_done() - close the bracket around a reset
+ * @pdev: the device that was reset
+ * @probe: as it was given to iommu_quarantine_reset_prepare()
+ * @rc: what the reset method returns
+ *
+ * Stands where drivers/pci calls pci_dev_reset_iommu_done().
+ *
+ * Context: process.
+ */
+void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc)
+{
+	struct quarantine_proof proof;
+	bool outermost, failed, broken;
+	struct quarantine *q;
+
+	if (probe)
+		return;
+
+	q = quarantine_get(&pdev->dev);
+	if (!q) {
+		pci_dev_reset_iommu_done(pdev);
+		return;
+	}
+
+	scoped_guard(spinlock, &q->lock) {
+		if (rc)
+			q->reset_failed = true;
+		outermost = q->in_reset == 1;
+		failed = q->reset_failed;
+		proof = q->proof;
+	}
+
+	broken = atomic_read(&q->state) != Q_HEALTHY;
+	if (outermost)
+		q->proven = !failed && proof_holds(pdev, &proof);
+	if (outermost && broken && !q->proven)
+		pci_warn(pdev, "reset %s, no recovery\n",
+			 failed ? "failed" : "did not reset the device");
+
+	pci_dev_reset_iommu_done(pdev);
+
+	scoped_guard(spinlock, &q->lock)
+		q->in_reset--;
+	/* The work may have left this to us */
+	if (outermost && atomic_read(&q->state) == Q_QUARANTINED)
+		iommu_quarantine_ats_off(&pdev->dev);
+	quarantine_put(q);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_reset_done);
