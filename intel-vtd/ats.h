@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The part of the VT-d backend that must call static functions of iommu.c. It
+ * is compiled as a part of that file.
+ */
+#ifdef CONFIG_IOMMU_QUARANTINE_INTEL
+
+/*
+ * PCI capabilities of a device that has just been reset, in scalable mode, in
+ * the order that probe uses: the behaviour of a device whose PASID is enabled
+ * after its ATS is undefined (PCIe Base Specification, 10.5.1.3), and the reset
+ * has cleared both while the PCI core restores them later.
+ */
+void intel_quarantine_ats_on(struct device_domain_info *info)
+{
+	struct pci_dev *pdev = to_pci_dev(info->dev);
+
+	if (info->ats_enabled)
+		return;
+	if (info->pasid_enabled) {
+		pci_disable_pasid(pdev);
+		if (pci_enable_pasid(pdev, info->pasid_supported & ~1))
+			info->pasid_enabled = 0;
+	}
+	iommu_enable_pci_ats(info);
+	iommu_enable_pci_pri(info);
+}
+
+#endif /* CONFIG_IOMMU_QUARANTINE_INTEL */

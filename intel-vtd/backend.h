@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of the VT-d backend share */
+#ifndef __INTEL_QUARANTINE_BACKEND_H
+#define __INTEL_QUARANTINE_BACKEND_H
+
+#include <linux/atomic.h>
+#include <linux/iommu-quarantine.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+
+#include "iommu.h"
+
+enum vtd_state {
+	VTD_HEALTHY,	/* is sent invalidations */
+	VTD_SUSPECT,	/* held back until one that is sent alone is answered */
+	VTD_ANSWERED,	/* answered, held back until the narrowing is over */
+	VTD_FENCING,	/* accused, nothing is queued for it any more */
+	VTD_FENCED,	/* and its ATS permission is gone */
+};
+
+enum vtd_stat {
+	VTD_STAT_TIMEOUTS,	/* ITE seen */
+	VTD_STAT_FENCES,	/* devices fenced */
+	VTD_STAT_NARROWINGS,	/* ITE without a usable source id */
+	VTD_STAT_SCRUBBED,	/* descriptors taken out of the standing queue */
+	VTD_STAT_FILTERED,	/* descriptors not queued */
+	VTD_STAT_RERUNS,	/* submissions run again for an innocent device */
+	VTD_STAT_LOST,		/* waits given up: memory was not protected */
+	VTD_NR_STATS
+};
+
+/**
+ * struct vtd_dev - the backend's state of one ATS device
+ * @info: the driver's view of it
+ * @lock: serialises the stores of context.lo that change what the device may
+ *	do: the fence and the two stores of the driver that turn the present bit.
+ *	Innermost, never held across a hardware wait.
+ * @state: enum vtd_state
+ * @evidence: of the last accusation, written before @state becomes FENCING
+ * @taken: permission bits that the fence or a masked store has taken out, by
+ *	index into @sid; under @lock
+ * @rcu: grace period between release and free
+ * @nr_sids: source ids of the device
+ * @sid: its requester id first, then its DMA aliases
+ */
+struct vtd_dev {
+	struct device_domain_info *info;
+	raw_spinlock_t lock;
+	atomic_t state;
+	struct iommu_broken_evidence evidence;
+	struct rcu_head rcu;
+	unsigned int nr_sids;
+	struct {
+		u16 sid;
+		u64 taken;
+	} sids[] __counted_by(nr_sids);
+};
+
+extern u64 vtd_wait_bound_ns;
+
+void vtd_stat_inc(enum vtd_stat stat);
+u64 vtd_stat_read(enum vtd_stat stat);
+
+#ifdef CONFIG_IOMMU_QUARANTINE_DEBUG
+void vtd_debug_hold_fence(void);
+#else
+static inline void vtd_debug_hold_fence(void)
+{
+}
+#endif
+
+#endif /* __INTEL_QUARANTINE_BACKEND_H */

@@ -1,0 +1,4 @@
+@@
+@@
+ #include "../iommu-pages.h"
++#include "../quarantine/intel-vtd/quarantine.h"

@@ -1,0 +1,4 @@
+@@
+@@
+ #include "perfmon.h"
++#include "../quarantine/intel-vtd/quarantine.h"

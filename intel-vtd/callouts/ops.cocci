@@ -1,0 +1,9 @@
+@@
+expression E;
+@@
+ struct iommu_ops intel_iommu_ops = {
+ 	...,
+ 	.release_device = E,
++	.reset_device_done = intel_quarantine_reset_device_done,
+ 	...,
+ };

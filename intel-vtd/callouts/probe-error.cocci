@@ -1,0 +1,12 @@
+// A probe that fails leaves nothing behind.
+@@
+identifier info;
+@@
+ intel_iommu_probe_device(...)
+ {
+ 	<+...
++	intel_quarantine_release(info);
+ 	kfree(info);
+ 	return ...;
+ 	...+>
+ }

@@ -1,0 +1,13 @@
+// Before the first context entry of the device is written. Without state, no
+// ATS: a device that cannot be fenced is not given translations to keep.
+@@
+identifier info, iommu, pdev, ret;
+@@
+ intel_iommu_probe_device(...)
+ {
+ 	<+...
++	if (intel_quarantine_probe(info))
++		info->ats_supported = 0;
+ 	dev_iommu_priv_set(dev, info);
+ 	...+>
+ }

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the call-outs in drivers/iommu/intel use. With the option off each of
+ * them is a macro that leaves the statement as it was, so that the object code
+ * is that of a driver without call-outs.
+ */
+#ifndef __INTEL_QUARANTINE_H
+#define __INTEL_QUARANTINE_H
+
+#include <linux/compiler.h>
+#include <linux/string.h>
+#include <linux/types.h>
+
+struct context_entry;
+struct device;
+struct device_domain_info;
+struct intel_iommu;
+struct qi_desc;
+
+/**
+ * struct intel_quarantine_wait - one submission's own notes, on its stack
+ * @start: when the wait began to look long, in ns of the monotonic clock
+ * @polls: polls so far
+ * @dropped: an invalidation of this submission was not given to the hardware
+ */
+struct intel_quarantine_wait {
+	u64 start;
+	unsigned int polls;
+	bool dropped;
+};
+
+#ifdef CONFIG_IOMMU_QUARANTINE_INTEL
+
+/*
+ * Options of qi_submit_sync() for the submissions of the fence itself. They
+ * never enter the fence again: what they meet is dealt with by the loop that
+ * submitted them.
+ */
+#define QI_OPT_QUARANTINE	BIT(8)	/* not by a flush, but by the fence */
+#define QI_OPT_QUARANTINE_PROBE	BIT(9)	/* may talk to a suspect, does not retry */
+
+/* Status of a slot in addition to QI_FREE .. QI_ABORT */
+#define QI_QUARANTINE_DROPPED	16	/* taken out of the queue by us */
+#define QI_QUARANTINE_ABANDONED	17	/* given up: hardware may still use it */
+
+/* Not 0: some device is not healthy, look closer. The hot path's one load. */
+extern atomic_t intel_quarantine_active;
+
+bool intel_quarantine_filter(struct intel_iommu *iommu, void *slot,
+			     const struct qi_desc *desc, size_t size,
+			     unsigned long options,
+			     struct intel_quarantine_wait *wait);
+void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err);
+bool intel_quarantine_handles_ite(void);
+int intel_quarantine_poll(struct intel_iommu *iommu,
+			  struct intel_quarantine_wait *wait, int rc);
+bool intel_quarantine_lost(struct intel_iommu *iommu);
+int __intel_quarantine_settle(struct intel_iommu *iommu, struct qi_desc *desc,
+			      unsigned int count, unsigned long options,
+			      struct intel_quarantine_wait *wait, int rc);
+void intel_quarantine_set_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
+				  struct context_entry *context);
+void intel_quarantine_clear_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
+				    struct context_entry *context);
+int intel_quarantine_probe(struct device_domain_info *info);
+void intel_quarantine_release(struct device_domain_info *info);
+bool intel_quarantine_ats_off(struct device_domain_info *info);
+void intel_quarantine_reset_device_done(struct device *dev);
+
+/* in drivers/iommu/intel/iommu.c, see ats.h */
+void intel_quarantine_ats_on(struct device_domain_info *info);
+
+/* Copy a descriptor into the queue, unless its device is not to be asked */
+static inline void intel_quarantine_copy(struct intel_iommu *iommu, void *slot,
+					 const struct qi_desc *desc, size_t size,
+					 unsigned long options,
+					 struct intel_quarantine_wait *wait)
+{
+	if (unlikely(atomic_read(&intel_quarantine_active)) &&
+	    intel_quarantine_filter(iommu, slot, desc, size, options, wait))
+		return;
+	memcpy(slot, desc, size);
+}
+
+/* A submission is over: free its slot, under q_lock */
+static inline void intel_quarantine_slot(int *status, int rc,
+					 struct intel_quarantine_wait *wait)
+{
+	if (unlikely(*status == QI_QUARANTINE_DROPPED))
+		wait->dropped = true;
+	/* The hardware may still read or write the slot: never use it again */
+	*status = unlikely(rc == -EIO) ? QI_QUARANTINE_ABANDONED : QI_FREE;
+}
+
+/*
+ * Between a submission and its return: no flush returns while a device that
+ * did not answer could use what was flushed.
+ */
+static inline int intel_quarantine_settle(struct intel_iommu *iommu,
+					  struct qi_desc *desc,
+					  unsigned int count,
+					  unsigned long options,
+					  struct intel_quarantine_wait *wait,
+					  int rc)
+{
+	if (likely(!atomic_read(&intel_quarantine_active)))
+		return rc;
+	return __intel_quarantine_settle(iommu, desc, count, options, wait, rc);
+}
+
+#else /* !CONFIG_IOMMU_QUARANTINE_INTEL */
+
+#define intel_quarantine_copy(iommu, slot, desc, size, options, wait) \
+	memcpy(slot, desc, size)
+#define intel_quarantine_slot(status, rc, wait)		(*(status) = QI_FREE)
+#define intel_quarantine_settle(iommu, desc, count, options, wait, rc) \
+	((void)(wait), (rc))
+#define intel_quarantine_ite(iommu, fault, iqe_err)	do { } while (0)
+#define intel_quarantine_handles_ite()			false
+#define intel_quarantine_poll(iommu, wait, rc)		(rc)
+#define intel_quarantine_lost(iommu)			false
+#define intel_quarantine_set_present(iommu, bus, devfn, context) \
+	context_set_present(context)
+#define intel_quarantine_clear_present(iommu, bus, devfn, context) \
+	context_clear_present(context)
+#define intel_quarantine_probe(info)			0
+#define intel_quarantine_release(info)			do { } while (0)
+#define intel_quarantine_ats_off(info)			false
+#define intel_quarantine_reset_device_done		NULL
+
+#endif /* CONFIG_IOMMU_QUARANTINE_INTEL */
+
+#endif /* __INTEL_QUARANTINE_H */
