@@ -1,16 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build-kernel.sh plain|grafted [--config-fragment FILE]... [--name NAME]
+# build-kernel.sh plain|grafted [OPTION]...
+#   --config-fragment FILE   add this fragment to the configuration
+#   --fragments "NAME..."    these of tests/config instead of the usual ones
+#   --name NAME              build tree's name, instead of "plain" or "grafted"
+#   --targets "TARGET..."    instead of the image and the modules
 #
-# Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME>, NAME
-# being "plain" or "grafted" unless given. Both go through ccache and share
-# every object that the graft does not change.
+# Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME> and prints
+# that path. Both kernels go through ccache and share every object that the
+# graft does not change.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 usage()
 {
-	die "usage: build-kernel.sh plain|grafted [--config-fragment FILE]... [--name NAME]"
+	die "usage: build-kernel.sh plain|grafted [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
 }
 
 kind=${1:-}
@@ -18,7 +22,14 @@ case $kind in
 plain|grafted) shift ;;
 *) usage ;;
 esac
+case $(uname -m) in
+x86_64) arch=x86 image=bzImage ;;
+*) die "no kernel configuration for $(uname -m) yet: run this on x86_64" ;;
+esac
 name=$kind
+targets="$image modules"
+names="base.config $arch.config debug.config"
+[ "$kind" = plain ] || names="$names quarantine.config"
 extra=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -26,9 +37,13 @@ while [ $# -gt 0 ]; do
 		[ -r "${2:-}" ] || die "cannot read the configuration fragment '${2:-}'"
 		extra+=("$(realpath "$2")")
 		shift 2 ;;
-	--name)
+	--fragments|--name|--targets)
 		[ -n "${2:-}" ] || usage
-		name=$2
+		case $1 in
+		--fragments) names=$2 ;;
+		--name) name=$2 ;;
+		--targets) targets=$2 ;;
+		esac
 		shift 2 ;;
 	*) usage ;;
 	esac
@@ -64,7 +79,7 @@ export KBUILD_BUILD_HOST=localhost
 unset MAKEFLAGS MFLAGS MAKELEVEL KERNELRELEASE KBUILD_OUTPUT ARCH CROSS_COMPILE
 
 if [ "$kind" = grafted ]; then
-	"$IQ_ROOT/scripts/graft.py" sync "$plain_src" "$src"
+	/usr/bin/python3 "$IQ_ROOT/scripts/graft.py" --cache "$IQ_CACHE/spatch" sync "$plain_src" "$src"
 	mkdir -p "$IQ_CACHE/tree"
 	ln -sfn "../grafted/src/$id" "$IQ_CACHE/tree/$id-grafted"
 fi
@@ -79,13 +94,10 @@ kmake()
 	make -C "$src" O="$obj" CC="ccache gcc" HOSTCC="ccache gcc" "$@"
 }
 
-case $(uname -m) in
-x86_64) arch=x86 image=bzImage ;;
-*) die "no kernel configuration for $(uname -m) yet: run this on x86_64" ;;
-esac
-config=$IQ_ROOT/tests/config
-fragments=("$config/base.config" "$config/$arch.config" "$config/debug.config")
-[ "$kind" = plain ] || fragments+=("$config/quarantine.config")
+fragments=()
+for fragment in $names; do
+	fragments+=("$IQ_ROOT/tests/config/$fragment")
+done
 fragments+=("${extra[@]}")
 
 # Configure anew only when an input changed: a new autoconf.h rebuilds a lot.
@@ -106,9 +118,14 @@ fi
 
 total=0
 [ ! -e "$obj/.iq-steps" ] || total=$(cat "$obj/.iq-steps")
-logged "kernel $name" "$obj/build.log" "$total" kmake -j"$IQ_JOBS" "$image" modules ||
+# shellcheck disable=SC2086 # a list of targets
+logged "kernel $name" "$obj/build.log" "$total" kmake -j"$IQ_JOBS" $targets ||
 	die "building $obj failed"
-steps=$(grep -c '^  [A-Z]' "$obj/build.log")
+steps=$(awk '/^  [A-Z]/ { n++ } END { print n + 0 }' "$obj/build.log")
 [ "$steps" -le "$total" ] || echo "$steps" >"$obj/.iq-steps"
-[ -s "$obj/Module.symvers" ] || die "$obj has no Module.symvers: no module builds against it"
+case $targets in
+*modules*)
+	[ -s "$obj/Module.symvers" ] ||
+		die "$obj has no Module.symvers: no module builds against it" ;;
+esac
 echo "$obj"

@@ -1,0 +1,167 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compare the code of two kernel build trees, object by object.
+
+    text-compare.py PLAIN GRAFTED FOLDER...      KTAP on stdout
+
+Code is what an object file has in executable sections: the bytes and, as
+they are not linked yet, the relocations by symbol, offset and type. So a call
+to another function of the same length is a difference too.
+"""
+
+import os
+import struct
+import sys
+
+SHT_SYMTAB, SHT_RELA = 2, 4
+SHF_EXECINSTR = 0x4
+STT_SECTION = 3
+
+
+def text_at(table, offset):
+    return table[offset:table.index(b"\0", offset)].decode()
+
+
+class Object:
+    """Code and exported symbols of an ELF64 relocatable object."""
+
+    def __init__(self, data, path):
+        if data[:5] != b"\x7fELF\x02" or data[5] != 1:
+            sys.exit(f"text-compare: {path} is no little endian ELF64 object")
+        self.data = data
+        offset = struct.unpack_from("<Q", data, 40)[0]
+        size, count, names = struct.unpack_from("<HHH", data, 58)
+        self.heads = [struct.unpack_from("<IIQQQQIIQQ", data,
+                                         offset + size * i)
+                      for i in range(count)]
+        table = self.content(names)
+        self.names = [text_at(table, head[0]) for head in self.heads]
+        self.symbols = []
+        for index, head in enumerate(self.heads):
+            if head[1] == SHT_SYMTAB:
+                self.read_symbols(index, head)
+
+    def content(self, index):
+        head = self.heads[index]
+        return b"" if head[1] == 8 else self.data[head[4]:head[4] + head[5]]
+
+    def read_symbols(self, index, head):
+        strings, table = self.content(head[6]), self.content(index)
+        for at in range(0, len(table), 24):
+            name, info, _, section, value, _ = \
+                struct.unpack_from("<IBBHQQ", table, at)
+            if info & 15 == STT_SECTION:
+                self.symbols.append((self.names[section], value))
+            else:
+                self.symbols.append((text_at(strings, name), value))
+
+    def code(self):
+        """Section name -> list of (bytes, relocations)."""
+        found = {}
+        rela = {}
+        for index, head in enumerate(self.heads):
+            if head[1] == SHT_RELA:
+                rela.setdefault(head[7], []).extend(self.relocations(index))
+        for index, head in enumerate(self.heads):
+            if head[8] & SHF_EXECINSTR:
+                found.setdefault(self.names[index], []).append(
+                    (self.content(index), rela.get(index, [])))
+        return found
+
+    def relocations(self, index):
+        table = self.content(index)
+        for at in range(0, len(table), 24):
+            offset, info, addend = struct.unpack_from("<QQq", table, at)
+            yield (offset, info & 0xffffffff,
+                   self.symbols[info >> 32][0], addend)
+
+    def exports(self):
+        return {name for name, _ in self.symbols
+                if name.startswith(("__export_symbol_", "__ksymtab_"))}
+
+
+def objects(top, folder):
+    found = set()
+    for at, _, names in os.walk(os.path.join(top, folder)):
+        found |= {os.path.relpath(os.path.join(at, name), top)
+                  for name in names if name.endswith(".o")
+                  and not name.startswith(("built-in", "vmlinux", "."))}
+    return found
+
+
+def load(top, name):
+    path = os.path.join(top, name)
+    with open(path, "rb") as handle:
+        return Object(handle.read(), path)
+
+
+def differing(old, new):
+    """The sections whose code differs."""
+    one, two = old.code(), new.code()
+    return sorted(name for name in one.keys() | two.keys()
+                  if one.get(name) != two.get(name))
+
+
+class Ktap:
+    def __init__(self, total):
+        self.number = self.failed = 0
+        print(f"KTAP version 1\n1..{total}")
+
+    def result(self, name, complaints):
+        self.number += 1
+        for line in complaints:
+            print(f"# {line}")
+        self.failed += bool(complaints)
+        print(f"{'not ok' if complaints else 'ok'} {self.number} {name}")
+
+
+def control(top, name):
+    """The comparison must notice one changed byte and one changed call."""
+    whole = load(top, name)
+    rela = [head for head in whole.heads if head[1] == SHT_RELA and
+            whole.heads[head[7]][8] & SHF_EXECINSTR]
+    if not rela:
+        return [f"{name} has no code with relocations"]
+    complaints = []
+    for what, at in (("byte", whole.heads[rela[0][7]][4]),
+                     ("relocation", rela[0][4] + 16)):
+        spoilt = bytearray(whole.data)
+        spoilt[at] ^= 1
+        if differing(whole, Object(bytes(spoilt), name)) != \
+                [whole.names[rela[0][7]]]:
+            complaints.append(f"a changed {what} of {name} went unnoticed")
+    return complaints
+
+
+def main():
+    if len(sys.argv) < 4:
+        sys.exit("usage: text-compare.py PLAIN GRAFTED FOLDER...")
+    plain, grafted = sys.argv[1:3]
+    folders = [folder.rstrip("/") for folder in sys.argv[3:]]
+    ktap = Ktap(2 * len(folders) + 1)
+    for folder in folders:
+        old, new = objects(plain, folder), objects(grafted, folder)
+        complaints = [f"{name}: only in one build" for name in sorted(old ^ new)]
+        if not old:
+            complaints.append("no object was built")
+        before, after = set(), set()
+        for name in sorted(old & new):
+            one, two = load(plain, name), load(grafted, name)
+            complaints += [f"{name}: {section} differs"
+                           for section in differing(one, two)]
+            before |= one.exports()
+            after |= two.exports()
+        ktap.result(f"{folder}: the code of {len(old)} objects is the same",
+                    complaints)
+        ktap.result(f"{folder}: the {len(before)} exported symbols are the "
+                    f"same", [f"{name}: only in one build"
+                              for name in sorted(before ^ after)])
+    largest = max(objects(plain, folders[0]), default=None,
+                  key=lambda name: os.path.getsize(os.path.join(plain, name)))
+    ktap.result("a difference would be noticed",
+                control(plain, largest) if largest else ["nothing to compare"])
+    sys.exit(1 if ktap.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
