@@ -166,7 +166,8 @@ static void watch_reset(struct story *s, u64 now)
 	if (!s->reset && (settled || now - s->broke > GIVE_UP_MS * 1000000ull)) {
 		if (s->vanishes) {
 			ctl_write(&dev_a, CTL_WEDGE, WEDGE_UNTIL_RESET);
-			step(now, "link-back", "config space answers again");
+			step(now, "link-back", "and the device writes what it meant to write");
+			ctl_write(&dev_a, CTL_DOORBELL, 1);
 		}
 		step(now_ns(), "reset", "FLR by the administrator");
 		s->reset = device_write_start(CPU_SECOND, &dev_a, "reset", "1");

@@ -259,6 +259,7 @@ static void pin(int cpu)
 struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
 {
 	struct job *job;
+	pid_t pid;
 
 	if (!jobs) {
 		jobs = mmap(NULL, sizeof(*jobs) * MAX_JOBS, PROT_READ | PROT_WRITE,
@@ -272,17 +273,18 @@ struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
 	memset(job, 0, sizeof(*job));
 	if (size)
 		memcpy(job->arg, arg, size);
-	job->pid = fork();
-	if (job->pid < 0) {
+	pid = fork();
+	if (pid < 0) {
 		perror("init: fork");
 		abort();
 	}
-	if (!job->pid) {
+	if (!pid) {
 		pin(cpu);
 		job->ret = fn(job->arg);
 		__atomic_store_n(&job->done, true, __ATOMIC_RELEASE);
 		_exit(0);
 	}
+	job->pid = pid;
 	return job;
 }
 
@@ -314,10 +316,26 @@ void *job_arg(struct job *job)
 	return job->arg;
 }
 
+/* Where it hangs: "R" spins, "D" sleeps in the kernel. */
+static void say_where(struct job *job)
+{
+	char path[64], text[1024], *line, *save;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", job->pid);
+	if (read_file(path, text, sizeof(text)) > 0 && (line = strstr(text, "State:")))
+		emit("# %s: stuck pid %d %.*s", cur.name, job->pid, (int)strcspn(line, "\n"), line);
+	snprintf(path, sizeof(path), "/proc/%d/stack", job->pid);
+	if (read_file(path, text, sizeof(text)) > 0)
+		for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+			emit("# %s: stuck in %s", cur.name, line);
+}
+
 static void require_returned(struct job *job, const char *what)
 {
 	bool back = job_wait(job, opt.limit_ms);
 
+	if (!back)
+		say_where(job);
 	check(back, what, back ? "it did" : "not within %u ms", opt.limit_ms);
 	if (!back)
 		longjmp(cur.env, job->reaped ? FAILED : STUCK);

@@ -73,7 +73,7 @@ PLAIN = {
     "many": "unmap-returned",
     "four_cpus": "unmap-returned",
     "both": "unmap-returned",
-    "vanished": "reused-pages-damaged",
+    "vanished": "pages-intact",
     "old_hardware": "unmap-returned",
     "dead_read": "unmap-returned",
     "neighbour_unmaps": "unmap-returned",
@@ -225,8 +225,10 @@ class Vm:
     def command(self):
         iommu, kernel_iommu = MACHINES[self.machine]
         strict = STRICT if self.guest.kind == "grafted" else "panic=-1"
-        append = (f"console=ttyS0 loglevel=6 {kernel_iommu} iommu.strict=1 "
-                  f"iommu.passthrough=0 {strict} {self.args}")
+        # Without tsc=reliable the TSC of a CPU of no known vendor is given up,
+        # and every look at the clock is an exit.
+        append = (f"console=ttyS0 loglevel=6 tsc=reliable {kernel_iommu} iommu.strict=1 "
+                  f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
             qemu_binary(), "-L", "/usr/share/seabios", "-L", "/usr/share/qemu",
             "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+x2apic",
@@ -285,7 +287,7 @@ class Vm:
             elif now - start > self.deadline:
                 self.why = f"not finished after {self.deadline} s"
                 return
-            elif now - fresh > self.idle:
+            elif now - fresh > (self.idle if self.lines else 2 * self.idle):
                 self.why = f"silent for {self.idle} s"
                 return
             time.sleep(0.05)
@@ -363,7 +365,9 @@ class Ktap:
         with self.lock:
             self.n += 1
             for line in result.detail:
-                print(line)
+                # What went well stays in the machine's own file.
+                if " ok " not in line:
+                    print(line)
             text = f"{'ok' if result.good else 'not ok'} {self.n} {prefix}{result.name}"
             if result.skip is not None:
                 text += f" # SKIP {result.skip}"
@@ -409,7 +413,7 @@ def judge_plain(result, want):
                   if " FAIL " in line), None)
     good = not result.good and first == want
     text = ("" if good else "passes on the ungrafted kernel: it proves nothing"
-            if result.good else f"fails at {first or 'no check'}, not at {want}")
+            if result.good else f"fails at {first}, not at {want}" if first else result.text)
     return Result(result.name, good, text or result.text, None,
                   result.detail + [f"# {result.name}: red without the graft at {first}"])
 

@@ -274,17 +274,29 @@ static void s_both(void)
 }
 
 /*
- * The device is gone from the bus: config space and BAR read all ones. The
- * ungrafted kernel sees that, gives the flush up, and the page is damaged.
- * Red: plain (reused-pages-damaged), no-context-flush.
+ * The device is gone from the bus: config space and BAR read all ones, and it
+ * writes nothing. Then the link comes back, and with it what the device
+ * remembers. The ungrafted kernel has given the flush up and reused the page.
+ * Red: plain (pages-intact), no-context-flush.
  */
 static void s_vanished(void)
 {
+	struct iq_unmap u;
+	u32 page;
+
 	begin();
-	break_and_unmap(&dev_a, WEDGE_VANISHED, 0);
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_VANISHED);
+	u = unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(damaged(page, 1, 0), 0, "pages-intact");
+	check_fenced(&dev_a, &u);
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
 	require(wait_state(&dev_a, "quarantined", opt.limit_ms), "quarantined", "%s", dev_a.bdf);
 	check_innocent(&dev_b, base_b);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
 }
 
 /* ---- attribution ---- */
