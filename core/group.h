@@ -54,9 +54,13 @@ void iommu_quarantine_ats_off(struct device *dev)
 
 #else
 
-#define quarantine_gdev_lift(gdev)		do { } while (0)
-#define quarantine_gdev_remove(group, gdev)	do { } while (0)
-#define iommu_quarantine_stale(dev)		false
-#define iommu_quarantine_reattached(dev)	do { } while (0)
+static inline void quarantine_gdev_lift(struct group_device *gdev)
+{
+}
+
+static inline void quarantine_gdev_remove(struct iommu_group *group,
+					  struct group_device *gdev)
+{
+}
 
 #endif /* CONFIG_IOMMU_QUARANTINE */

@@ -180,7 +180,7 @@ void quarantine_put(struct quarantine *q)
 void quarantine_uevent(struct quarantine *q, const char *what)
 {
 	char buf[48];
-	char *env[] = { buf, NULL };
+	char *env[2] = { buf };
 	int ret;
 
 	snprintf(buf, sizeof(buf), "IOMMU_QUARANTINE=%s", what);
@@ -505,7 +505,7 @@ void iommu_quarantine_probe(struct device *dev)
 	if (!backend)
 		return;
 
-	q = kzalloc(sizeof(*q), GFP_KERNEL);
+	q = kzalloc_obj(*q);
 	if (!q)
 		goto err_warn;
 	q->dev = dev;

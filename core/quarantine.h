@@ -86,7 +86,7 @@ struct quarantine {
 	struct task_struct *blocker;
 	bool held;
 
-	spinlock_t lock;
+	spinlock_t lock;	/* of what follows */
 	unsigned int in_reset;
 	bool reset_failed;
 	struct quarantine_proof proof;

@@ -970,10 +970,11 @@ static struct iommu_quarantine_backend intel_quarantine_backend = {
 	.verify = intel_quarantine_verify,
 };
 
+/* Runs before intel_iommu_init(), which is a rootfs initcall */
 static int __init intel_quarantine_init(void)
 {
 	iommu_quarantine_backend_register(&intel_quarantine_backend);
 	return 0;
 }
-/* Before intel_iommu_init(), which runs at the rootfs level */
+
 subsys_initcall(intel_quarantine_init);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the call-outs in drivers/iommu/intel use. With the option off each of
- * them is a macro that leaves the statement as it was, so that the object code
- * is that of a driver without call-outs.
+ * them leaves the statement as it was, so that the object code is that of a
+ * driver without call-outs; `make check-text` shows it.
  */
 #ifndef __INTEL_QUARANTINE_H
 #define __INTEL_QUARANTINE_H
@@ -11,11 +11,7 @@
 #include <linux/string.h>
 #include <linux/types.h>
 
-struct context_entry;
-struct device;
-struct device_domain_info;
-struct intel_iommu;
-struct qi_desc;
+#include "../../intel/iommu.h"
 
 /**
  * struct intel_quarantine_wait - one submission's own notes, on its stack
@@ -110,23 +106,81 @@ static inline int intel_quarantine_settle(struct intel_iommu *iommu,
 
 #else /* !CONFIG_IOMMU_QUARANTINE_INTEL */
 
-#define intel_quarantine_copy(iommu, slot, desc, size, options, wait) \
-	memcpy(slot, desc, size)
-#define intel_quarantine_slot(status, rc, wait)		(*(status) = QI_FREE)
-#define intel_quarantine_settle(iommu, desc, count, options, wait, rc) \
-	((void)(wait), (rc))
-#define intel_quarantine_ite(iommu, fault, iqe_err)	do { } while (0)
-#define intel_quarantine_handles_ite()			false
-#define intel_quarantine_poll(iommu, wait, rc)		(rc)
-#define intel_quarantine_lost(iommu)			false
-#define intel_quarantine_set_present(iommu, bus, devfn, context) \
-	context_set_present(context)
-#define intel_quarantine_clear_present(iommu, bus, devfn, context) \
-	context_clear_present(context)
-#define intel_quarantine_probe(info)			0
-#define intel_quarantine_release(info)			do { } while (0)
-#define intel_quarantine_ats_off(info)			false
-#define intel_quarantine_reset_device_done		NULL
+static inline void intel_quarantine_copy(struct intel_iommu *iommu, void *slot,
+					 const struct qi_desc *desc, size_t size,
+					 unsigned long options,
+					 struct intel_quarantine_wait *wait)
+{
+	memcpy(slot, desc, size);
+}
+
+static inline void intel_quarantine_slot(int *status, int rc,
+					 struct intel_quarantine_wait *wait)
+{
+	*status = QI_FREE;
+}
+
+static inline int intel_quarantine_settle(struct intel_iommu *iommu,
+					  struct qi_desc *desc,
+					  unsigned int count,
+					  unsigned long options,
+					  struct intel_quarantine_wait *wait,
+					  int rc)
+{
+	return rc;
+}
+
+static inline void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault,
+					u64 iqe_err)
+{
+}
+
+static inline bool intel_quarantine_handles_ite(void)
+{
+	return false;
+}
+
+static inline int intel_quarantine_poll(struct intel_iommu *iommu,
+					struct intel_quarantine_wait *wait,
+					int rc)
+{
+	return rc;
+}
+
+static inline bool intel_quarantine_lost(struct intel_iommu *iommu)
+{
+	return false;
+}
+
+static inline void intel_quarantine_set_present(struct intel_iommu *iommu,
+						u8 bus, u8 devfn,
+						struct context_entry *context)
+{
+	context_set_present(context);
+}
+
+static inline void intel_quarantine_clear_present(struct intel_iommu *iommu,
+						  u8 bus, u8 devfn,
+						  struct context_entry *context)
+{
+	context_clear_present(context);
+}
+
+static inline int intel_quarantine_probe(struct device_domain_info *info)
+{
+	return 0;
+}
+
+static inline void intel_quarantine_release(struct device_domain_info *info)
+{
+}
+
+static inline bool intel_quarantine_ats_off(struct device_domain_info *info)
+{
+	return false;
+}
+
+#define intel_quarantine_reset_device_done NULL
 
 #endif /* CONFIG_IOMMU_QUARANTINE_INTEL */
 

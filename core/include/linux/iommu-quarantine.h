@@ -109,16 +109,28 @@ static inline void iommu_report_device_broken(struct device *dev)
 {
 }
 
-/*
- * Macros, not inlines: with the option off the object code of the callers is
- * that of a kernel that has never seen this file.
- */
-#define iommu_quarantine_probe(dev)		do { } while (0)
-#define iommu_quarantine_release(dev)		do { } while (0)
+static inline void iommu_quarantine_probe(struct device *dev)
+{
+}
+
+static inline void iommu_quarantine_release(struct device *dev)
+{
+}
+
+static inline bool iommu_quarantine_stale(struct device *dev)
+{
+	return false;
+}
+
+static inline void iommu_quarantine_reattached(struct device *dev)
+{
+}
+
+/* Macros, as what they stand for is declared after this file is included */
 #define iommu_quarantine_reset_prepare(pdev, probe) \
-	pci_dev_reset_iommu_prepare(pdev)
+	((void)(probe), pci_dev_reset_iommu_prepare(pdev))
 #define iommu_quarantine_reset_done(pdev, probe, rc) \
-	pci_dev_reset_iommu_done(pdev)
+	((void)(probe), (void)(rc), pci_dev_reset_iommu_done(pdev))
 
 #endif /* CONFIG_IOMMU_QUARANTINE */
 
