@@ -63,7 +63,7 @@ class Object:
             if head[1] == SHT_RELA:
                 rela.setdefault(head[7], []).extend(self.relocations(index))
         for index, head in enumerate(self.heads):
-            if head[8] & SHF_EXECINSTR:
+            if head[2] & SHF_EXECINSTR:
                 found.setdefault(self.names[index], []).append(
                     (self.content(index), rela.get(index, [])))
         return found
@@ -119,7 +119,7 @@ def control(top, name):
     """The comparison must notice one changed byte and one changed call."""
     whole = load(top, name)
     rela = [head for head in whole.heads if head[1] == SHT_RELA and
-            whole.heads[head[7]][8] & SHF_EXECINSTR]
+            whole.heads[head[7]][2] & SHF_EXECINSTR]
     if not rela:
         return [f"{name} has no code with relocations"]
     complaints = []
