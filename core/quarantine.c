@@ -433,7 +433,7 @@ void iommu_quarantine_reattached(struct device *dev)
 {
 	struct quarantine *q = quarantine_find(dev);
 
-	if (!q)
+	if (!q || atomic_read(&q->state) != Q_RECOVERING)
 		return;
 	if (q->backend->verify && q->backend->verify(dev))
 		return;
@@ -522,6 +522,8 @@ void iommu_quarantine_probe(struct device *dev)
 	ret = sysfs_create_group(&dev->kobj, &iommu_quarantine_group);
 	if (ret)
 		dev_warn(dev, "no sysfs files: %d\n", ret);
+	else
+		q->has_sysfs = true;
 	return;
 
 err_free:
@@ -547,7 +549,8 @@ void iommu_quarantine_release(struct device *dev)
 	if (!q)
 		return;
 
-	sysfs_remove_group(&dev->kobj, &iommu_quarantine_group);
+	if (q->has_sysfs)
+		sysfs_remove_group(&dev->kobj, &iommu_quarantine_group);
 	atomic_set(&q->state, Q_RELEASED);
 	quarantine_debug_release();
 	/* A reporter that still saw another state has raised its irq_work */

@@ -62,6 +62,7 @@ struct quarantine_proof {
  * @events: enum quarantine_event bits that @work has yet to tell
  * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
+ * @has_sysfs: the files are there; probe and release only
  * @lock: protects @in_reset, @reset_failed and @proof
  * @in_reset: reset brackets of drivers/pci that are open
  * @reset_failed: one of the brackets had an error
@@ -85,6 +86,7 @@ struct quarantine {
 	unsigned long events;
 	struct task_struct *blocker;
 	bool held;
+	bool has_sysfs;
 
 	spinlock_t lock;	/* of what follows */
 	unsigned int in_reset;

@@ -563,8 +563,10 @@ static void vtd_narrow(struct intel_iommu *iommu)
 	local_irq_save(flags);
 	if (atomic_cmpxchg_acquire(&unit->narrowing, 0, 1)) {
 		local_irq_restore(flags);
-		while (atomic_read(&unit->narrowing) && !READ_ONCE(unit->lost))
+		while (atomic_read(&unit->narrowing) && !READ_ONCE(unit->lost)) {
+			touch_nmi_watchdog();
 			cpu_relax();
+		}
 		return;
 	}
 
@@ -808,24 +810,12 @@ static int vtd_add_alias(struct pci_dev *pdev, u16 alias, void *data)
 	return 0;
 }
 
-/**
- * intel_quarantine_probe() - the driver takes on an ATS device
- * @info: the driver's view of it
- *
- * Context: process; before the first context entry of the device is written.
- * Return: 0, or an error for which the driver must not use the device's ATS:
- * -ENOMEM, -ENOSPC for too many DMA aliases, -EBUSY if another device has one
- * of them.
- */
-int intel_quarantine_probe(struct device_domain_info *info)
+static int vtd_probe(struct device_domain_info *info)
 {
 	struct intel_iommu *iommu = info->iommu;
 	struct vtd_dev *vdev;
 	unsigned int i;
-	int ret;
-
-	if (!info->ats_supported)
-		return 0;
+	int ret = 0;
 
 	vdev = kzalloc(struct_size(vdev, sids, VTD_MAX_SIDS), GFP_KERNEL);
 	if (!vdev)
@@ -834,28 +824,45 @@ int intel_quarantine_probe(struct device_domain_info *info)
 	raw_spin_lock_init(&vdev->lock);
 	vdev->nr_sids = 1;
 	vdev->sids[0].sid = PCI_DEVID(info->bus, info->devfn);
-	ret = 0;
 	if (!dev_is_real_dma_subdevice(info->dev))
 		ret = pci_for_each_dma_alias(to_pci_dev(info->dev),
 					     vtd_add_alias, vdev);
-	if (ret) {
-		kfree(vdev);
-		return ret;
-	}
 
-	for (i = 0; i < vdev->nr_sids; i++) {
+	for (i = 0; !ret && i < vdev->nr_sids; i++)
 		ret = xa_insert(&vtd_devs, vtd_key(iommu, vdev->sids[i].sid),
 				vdev, GFP_KERNEL);
-		if (ret)
-			goto err_erase;
-	}
-	return 0;
+	if (!ret)
+		return 0;
 
-err_erase:
-	while (i--)
-		xa_erase(&vtd_devs, vtd_key(iommu, vdev->sids[i].sid));
+	/* Of the ids only those are in the index that are ours */
+	for (i = 0; i < vdev->nr_sids; i++)
+		xa_cmpxchg(&vtd_devs, vtd_key(iommu, vdev->sids[i].sid), vdev,
+			   NULL, GFP_KERNEL);
 	kfree_rcu(vdev, rcu);
 	return ret;
+}
+
+/**
+ * intel_quarantine_probe() - the driver takes on a device
+ * @info: the driver's view of it
+ *
+ * A device for which there is no memory, or of whose DMA aliases another one
+ * has got hold, could not be fenced: it is not given ATS.
+ *
+ * Context: process; before the first context entry of the device is written.
+ */
+void intel_quarantine_probe(struct device_domain_info *info)
+{
+	int ret;
+
+	if (!info->ats_supported)
+		return;
+	ret = vtd_probe(info);
+	if (!ret)
+		return;
+	dev_warn(info->dev, "could not be fenced, so it gets no ATS: %d\n", ret);
+	info->ats_supported = 0;
+	info->pri_supported = 0;
 }
 
 /**
@@ -953,15 +960,21 @@ void intel_quarantine_reset_device_done(struct device *dev)
 static int intel_quarantine_verify(struct device *dev)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct intel_iommu *iommu = info->iommu;
 	struct vtd_dev *vdev;
+	int state;
 
 	guard(rcu)();
-	vdev = vtd_find(info->iommu, PCI_DEVID(info->bus, info->devfn));
+	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
 	if (!vdev)
 		return 0;
-	if (atomic_read(&vdev->state) == VTD_SUSPECT)
-		vtd_narrow(info->iommu);
-	return atomic_read(&vdev->state) == VTD_HEALTHY ? 0 : -ETIMEDOUT;
+	/* It may be here by the administrator's request, never having failed */
+	scoped_guard(raw_spinlock_irqsave, &iommu->qi->q_lock)
+		vtd_suspect(vdev);
+	while ((state = atomic_read(&vdev->state)) != VTD_HEALTHY &&
+	       state < VTD_FENCING && !intel_quarantine_lost(iommu))
+		vtd_narrow(iommu);
+	return state == VTD_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
 static struct iommu_quarantine_backend intel_quarantine_backend = {

@@ -58,7 +58,7 @@ void intel_quarantine_set_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				  struct context_entry *context);
 void intel_quarantine_clear_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				    struct context_entry *context);
-int intel_quarantine_probe(struct device_domain_info *info);
+void intel_quarantine_probe(struct device_domain_info *info);
 void intel_quarantine_release(struct device_domain_info *info);
 bool intel_quarantine_ats_off(struct device_domain_info *info);
 void intel_quarantine_reset_device_done(struct device *dev);
@@ -99,7 +99,7 @@ static inline int intel_quarantine_settle(struct intel_iommu *iommu,
 					  struct intel_quarantine_wait *wait,
 					  int rc)
 {
-	if (likely(!atomic_read(&intel_quarantine_active)))
+	if (likely(!atomic_read(&intel_quarantine_active) && !wait->dropped))
 		return rc;
 	return __intel_quarantine_settle(iommu, desc, count, options, wait, rc);
 }
@@ -166,9 +166,8 @@ static inline void intel_quarantine_clear_present(struct intel_iommu *iommu,
 	context_clear_present(context);
 }
 
-static inline int intel_quarantine_probe(struct device_domain_info *info)
+static inline void intel_quarantine_probe(struct device_domain_info *info)
 {
-	return 0;
 }
 
 static inline void intel_quarantine_release(struct device_domain_info *info)

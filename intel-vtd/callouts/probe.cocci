@@ -6,8 +6,7 @@ identifier info, iommu, pdev, ret;
  intel_iommu_probe_device(...)
  {
  	<+...
-+	if (intel_quarantine_probe(info))
-+		info->ats_supported = 0;
++	intel_quarantine_probe(info);
  	dev_iommu_priv_set(dev, info);
  	...+>
  }
