@@ -19,8 +19,6 @@
 #include "qemu/bswap.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
-#include "exec/address-spaces.h"
-#include "exec/memory.h"
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
 #include "intel_iommu_internal.h"

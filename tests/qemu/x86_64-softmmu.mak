@@ -5,6 +5,8 @@ CONFIG_I440FX=n
 CONFIG_VTD=y
 CONFIG_AMD_IOMMU=y
 CONFIG_IOMMU_FAULT=y
+# Without it the kernel has no clock to calibrate by, and loses time under load.
+CONFIG_HPET=y
 CONFIG_PCIE_PORT=y
 CONFIG_VIRTIO_PCI=y
 CONFIG_VIRTIO_RNG=y
