@@ -33,11 +33,12 @@ help:
 	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'
 	@echo '  make ungraft KERNEL=<tree>    take it out again'
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
-	@echo 'Single tests (each prints KTAP):'
+	@echo 'Single tests:'
 	@echo '  make check-graft       graft refuses what it does not understand'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc'
-	@echo '  make check-static      sparse, compiler warnings'
+	@echo '  make check-static      sparse, compiler warnings, rules of our own'
+	@echo '  make check-model       the fault model, without a kernel'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
 	@echo 'Steps (the above do what they need of these):'
@@ -94,7 +95,7 @@ scenarios: qemu kernel
 mutants: qemu kernel
 	@tests/guest/run.sh mutants
 
-.PHONY: check-graft check-text check-style check-static
+.PHONY: check-graft check-text check-style check-static check-model
 check-graft: deps
 	@tests/graft/run.sh
 
@@ -106,6 +107,10 @@ check-style: deps
 
 check-static: deps
 	@scripts/check-static.sh
+	@scripts/check.sh rules
+
+check-model: deps
+	@scripts/check.sh model
 
 .PHONY: clean distclean
 clean:

@@ -37,14 +37,25 @@ step()
 	fi
 }
 
+# The grafted copy that the grafted kernel is built from.
+grafted_tree()
+{
+	local id
+
+	id=$(basename "$(scripts/sources.sh path kernel)")
+	echo "$IQ_CACHE/tree/$id-grafted"
+}
+
 suite_style() { scripts/check-style.sh; }
 suite_graft() { tests/graft/run.sh; }
 suite_text() { scripts/check-text.sh; }
 suite_static() { scripts/check-static.sh; }
+suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
+suite_model() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(scripts/build-qemu.sh)"; }
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 
-all="build style graft text static scenarios mutants"
+all="build style graft text static rules model scenarios mutants"
 [ $# -gt 0 ] || set -- $all
 for name; do
 	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all"
