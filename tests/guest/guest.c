@@ -477,13 +477,23 @@ static long do_map(void *arg)
 	return iq(IQ_MAP, arg);
 }
 
-u32 map_pages(struct device *d, unsigned int count)
+static u32 map_some(struct device *d, unsigned int count, u32 pasid)
 {
-	struct iq_map a = { .bdf = d->rid, .count = count };
+	struct iq_map a = { .bdf = d->rid, .count = count, .pasid = pasid };
 	long ret = job_run(CPU_SECOND, do_map, &a, sizeof(a), "map-returned");
 
 	require(!ret, "mapped", "%u pages: %s", count, strerror((int)-ret));
 	return a.first;
+}
+
+u32 map_pages(struct device *d, unsigned int count)
+{
+	return map_some(d, count, 0);
+}
+
+u32 map_pasid_page(struct device *d, u32 pasid)
+{
+	return map_some(d, 1, pasid);
 }
 
 u32 map_with_ats(struct device *d, unsigned int count)
@@ -589,6 +599,20 @@ static long do_write(void *arg)
 	struct write_arg *w = arg;
 
 	return write_file(w->path, w->text);
+}
+
+int attach_pasid(struct device *d, u32 pasid)
+{
+	struct iq_dev a = { .bdf = d->rid, .pasid = pasid };
+
+	return (int)job_run(CPU_SECOND, do_attach, &a, sizeof(a), "pasid-attach-returned");
+}
+
+int detach_pasid(struct device *d, u32 pasid)
+{
+	struct iq_dev a = { .bdf = d->rid, .pasid = pasid };
+
+	return (int)job_run(CPU_SECOND, do_detach, &a, sizeof(a), "pasid-detach-returned");
 }
 
 static struct write_arg write_to(struct device *d, const char *file, const char *text)
@@ -743,6 +767,8 @@ static long do_heal(void *arg)
 		ep_cmd(all[i], EP_STOP, 0, 0);
 		n.bdf = all[i]->rid;
 		iq(IQ_N_STOP, &n);
+		iq(IQ_DETACH, &dom);
+		dom.pasid = 1;
 		iq(IQ_DETACH, &dom);
 		snprintf(path, sizeof(path), "%s/reset_method", all[i]->dir);
 		write_file(path, "default");

@@ -110,6 +110,9 @@ u32 ep_cmd(struct device *d, unsigned int cmd, u32 handle,
 bool ats_enabled(struct device *d);	/* in its config space */
 
 u32 map_pages(struct device *d, unsigned int count);
+u32 map_pasid_page(struct device *d, u32 pasid);
+int attach_pasid(struct device *d, u32 pasid);	/* 0 or -errno */
+int detach_pasid(struct device *d, u32 pasid);
 /* Maps, and proves that ATS works: fetch, write through the ATC, verify. */
 u32 map_with_ats(struct device *d, unsigned int count);
 void wedge(struct device *d, unsigned int mode);

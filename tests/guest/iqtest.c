@@ -23,6 +23,7 @@
 #include <linux/percpu.h>
 #include <linux/rwsem.h>
 #include <linux/slab.h>
+#include <linux/sizes.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/xarray.h>
@@ -56,12 +57,17 @@ struct iq_endpoint {
 	struct mutex lock;
 	struct iq_worker *worker;
 	struct iommu_domain *domain;
+	struct iommu_domain *pasid_domain;
+	u32 pasid;
 };
 
 struct iq_page {
 	struct iq_endpoint *ep;
 	struct page *page;
 	dma_addr_t iova;
+	/* NULL: mapped by the DMA API; and the PASID that goes with it */
+	struct iommu_domain *domain;
+	u32 pasid;
 	u32 canary;
 	bool mapped;
 };
@@ -140,7 +146,7 @@ static void iq_ep_unuse(struct iq_endpoint *ep)
 }
 
 static u32 iq_ep_command(struct iq_endpoint *ep, u32 cmd, dma_addr_t iova,
-			 u32 pattern)
+			 u32 pasid, u32 pattern)
 {
 	unsigned long flags;
 	u32 status;
@@ -148,6 +154,7 @@ static u32 iq_ep_command(struct iq_endpoint *ep, u32 cmd, dma_addr_t iova,
 	raw_spin_lock_irqsave(&ep->cmd_lock, flags);
 	writel(lower_32_bits(iova), ep->bar + EP_IOVA_LO);
 	writel(upper_32_bits(iova), ep->bar + EP_IOVA_HI);
+	writel(pasid ? EP_PASID_VALID | pasid : 0, ep->bar + EP_PASID);
 	writel(pattern, ep->bar + EP_PATTERN);
 	writel(PAGE_SIZE, ep->bar + EP_LEN);
 	writel(cmd, ep->bar + EP_CMD);
@@ -188,6 +195,10 @@ static int iq_range_check(u32 first, u32 count)
 static void iq_page_unmap(struct iq_page *pg)
 {
 	pg->mapped = false;
+	if (pg->domain) {
+		iommu_unmap(pg->domain, pg->iova, PAGE_SIZE);
+		return;
+	}
 	dma_unmap_page(&pg->ep->pdev->dev, pg->iova, PAGE_SIZE,
 		       DMA_BIDIRECTIONAL);
 }
@@ -206,7 +217,7 @@ static long iq_do_reg(struct iq_reg *a)
 {
 	struct iq_endpoint *ep;
 
-	if (a->reg > EP_ATC_ENTRIES || a->reg & 3)
+	if (a->reg > EP_PASID || a->reg & 3)
 		return -EINVAL;
 	ep = iq_ep_use(a->bdf);
 	if (!ep)
@@ -219,9 +230,22 @@ static long iq_do_reg(struct iq_reg *a)
 	return 0;
 }
 
-static long iq_map_one(struct iq_endpoint *ep, u32 handle)
+static int iq_page_map(struct iq_endpoint *ep, struct iq_page *pg, u32 handle)
 {
 	struct device *dev = &ep->pdev->dev;
+
+	if (pg->domain) {
+		/* Far from page 0, and every handle at its own address. */
+		pg->iova = SZ_256M + (dma_addr_t)handle * PAGE_SIZE;
+		return iommu_map(pg->domain, pg->iova, page_to_phys(pg->page),
+				 PAGE_SIZE, IOMMU_READ | IOMMU_WRITE, GFP_KERNEL);
+	}
+	pg->iova = dma_map_page(dev, pg->page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	return dma_mapping_error(dev, pg->iova);
+}
+
+static long iq_map_one(struct iq_endpoint *ep, u32 handle, u32 pasid)
+{
 	struct iq_page *pg;
 	int ret;
 
@@ -234,11 +258,13 @@ static long iq_map_one(struct iq_endpoint *ep, u32 handle)
 		ret = -ENOMEM;
 		goto free_pg;
 	}
-	pg->iova = dma_map_page(dev, pg->page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
-	if (dma_mapping_error(dev, pg->iova)) {
-		ret = -EIO;
-		goto free_page;
+	if (pasid) {
+		pg->domain = ep->pasid_domain;
+		pg->pasid = pasid;
 	}
+	ret = iq_page_map(ep, pg, handle);
+	if (ret)
+		goto free_page;
 	kref_get(&ep->ref);
 	pg->ep = ep;
 	pg->mapped = true;
@@ -282,6 +308,10 @@ static long iq_do_map(struct iq_map *a)
 	ep = iq_ep_use(a->bdf);
 	if (!ep)
 		return -ENODEV;
+	if (a->pasid && (!ep->pasid_domain || a->pasid != ep->pasid)) {
+		iq_ep_unuse(ep);
+		return -ENOENT;
+	}
 
 	mutex_lock(&iq_pages_lock);
 	a->first = iq_next_handle;
@@ -289,7 +319,7 @@ static long iq_do_map(struct iq_map *a)
 	mutex_unlock(&iq_pages_lock);
 
 	for (i = 0; i < a->count; i++) {
-		ret = iq_map_one(ep, a->first + i);
+		ret = iq_map_one(ep, a->first + i, a->pasid);
 		if (ret)
 			break;
 	}
@@ -311,7 +341,8 @@ static long iq_do_cmd(struct iq_cmd *a)
 	ep = iq_ep_use(a->bdf);
 	if (!ep)
 		return -ENODEV;
-	a->status = iq_ep_command(ep, a->cmd, pg ? pg->iova : 0, a->pattern);
+	a->status = iq_ep_command(ep, a->cmd, pg ? pg->iova : 0,
+				  pg ? pg->pasid : 0, a->pattern);
 	iq_ep_unuse(ep);
 	return 0;
 }
@@ -439,9 +470,9 @@ static void iq_neighbour_op(struct iq_endpoint *ep, struct iq_worker *w,
 			w->seen.errors++;
 			return;
 		}
-		iq_ep_command(ep, EP_FETCH, iova, seq);
+		iq_ep_command(ep, EP_FETCH, iova, 0, seq);
 	}
-	st = iq_ep_command(ep, EP_WRITE, iova, seq);
+	st = iq_ep_command(ep, EP_WRITE, iova, 0, seq);
 	good = (st & EP_ST_OK) && (st & EP_ST_ATS) && iq_page_is(page, seq);
 	if (w->unmaps) {
 		dma_unmap_page(dev, iova, PAGE_SIZE, DMA_BIDIRECTIONAL);
@@ -595,6 +626,43 @@ static long iq_detach(struct iq_endpoint *ep)
 	return 0;
 }
 
+static long iq_attach_pasid(struct iq_endpoint *ep, u32 pasid)
+{
+	struct iommu_domain *domain;
+	int ret;
+
+	if (ep->pasid_domain)
+		return -EEXIST;
+	domain = iommu_paging_domain_alloc_flags(&ep->pdev->dev,
+						 IOMMU_HWPT_ALLOC_PASID);
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+	ret = iommu_attach_device_pasid(domain, &ep->pdev->dev, pasid, NULL);
+	if (ret) {
+		iommu_domain_free(domain);
+		return ret;
+	}
+	ep->pasid = pasid;
+	ep->pasid_domain = domain;
+	return 0;
+}
+
+static long iq_detach_pasid(struct iq_endpoint *ep)
+{
+	struct iq_page *pg;
+	unsigned long i;
+
+	if (!ep->pasid_domain)
+		return -ENOENT;
+	xa_for_each(&iq_pages, i, pg)
+		if (pg->domain == ep->pasid_domain && pg->mapped)
+			iq_page_unmap(pg);
+	iommu_detach_device_pasid(ep->pasid_domain, &ep->pdev->dev, ep->pasid);
+	iommu_domain_free(ep->pasid_domain);
+	ep->pasid_domain = NULL;
+	return 0;
+}
+
 static long iq_do_domain(unsigned int cmd, struct iq_dev *a)
 {
 	struct iq_endpoint *ep = iq_ep_use(a->bdf);
@@ -603,7 +671,11 @@ static long iq_do_domain(unsigned int cmd, struct iq_dev *a)
 	if (!ep)
 		return -ENODEV;
 	mutex_lock(&ep->lock);
-	ret = cmd == IQ_ATTACH ? iq_attach(ep) : iq_detach(ep);
+	if (a->pasid)
+		ret = cmd == IQ_ATTACH ? iq_attach_pasid(ep, a->pasid) :
+					 iq_detach_pasid(ep);
+	else
+		ret = cmd == IQ_ATTACH ? iq_attach(ep) : iq_detach(ep);
 	mutex_unlock(&ep->lock);
 	iq_ep_unuse(ep);
 	return ret;
@@ -846,6 +918,8 @@ static void iq_ep_remove(struct iq_endpoint *ep)
 		iq_page_fill(pg->page, pg->canary);
 		iq_ctl_access(ep->bdf, CTL_DOORBELL, 1, true);
 	}
+	if (ep->pasid_domain)
+		iq_detach_pasid(ep);
 	if (ep->domain)
 		iq_detach(ep);
 	up_write(&ep->use);

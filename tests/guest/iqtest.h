@@ -65,6 +65,8 @@
 #define EP_WRITES_OK		0x20
 #define EP_WRITES_BLOCKED	0x24
 #define EP_ATC_ENTRIES		0x28
+#define EP_PASID		0x2c
+#define   EP_PASID_VALID	0x80000000
 
 #define IQ_CPUS			8
 
@@ -86,12 +88,15 @@ struct iq_reg {
 	__u32 write;
 };
 
-/* Map @count fresh pages, filled with zeroes, one mapping each. */
+/*
+ * Map @count fresh pages, filled with zeroes, one mapping each: by the DMA API,
+ * or in the private domain of @pasid when that is not 0.
+ */
 struct iq_map {
 	__u32 bdf;
 	__u32 count;
 	__u32 first;		/* out: handles first .. first + count - 1 */
-	__u32 pad;
+	__u32 pasid;
 };
 
 /* A command of the endpoint @bdf on the page @handle (mapped or not). */
@@ -152,10 +157,13 @@ struct iq_neighbour {
 	__u64 busy_ns;		/* out: how long the present operation takes already */
 };
 
-/* A private paging domain for one endpoint; the errno is the ioctl's. */
+/*
+ * A private paging domain for one endpoint, or for one PASID of it; the errno
+ * is the ioctl's. A detach unmaps what was mapped there.
+ */
 struct iq_dev {
 	__u32 bdf;
-	__u32 pad;
+	__u32 pasid;
 };
 
 /* Per CPU heartbeat in hard irq context: the longest time without one. */

@@ -8,7 +8,7 @@
     run.sh list
 
 KTAP goes to stdout, progress to stderr; serial logs and raw results stay in
-$IQ_CACHE/out. On the ungrafted kernel a scenario passes if it fails there, at
+$IQ_CACHE/out/guest/last. On the ungrafted kernel a scenario passes if it fails there, at
 the very check that is written down for it: what passes there proves nothing.
 """
 
@@ -17,7 +17,6 @@ import concurrent.futures
 import copy
 import functools
 import glob
-import hashlib
 import os
 import re
 import shutil
@@ -33,11 +32,15 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 CACHE = os.path.realpath(os.environ.get("IQ_CACHE") or os.path.join(
     os.path.expanduser("~"), ".cache", "iommu-quarantine"))
 OUT = os.path.join(CACHE, "out", "guest")
+# Of this run alone: two may be at work at once.
+RUN = os.path.join(OUT, f"run-{os.getpid()}")
+KEEP_RUNS = 8
 VMS_AT_ONCE = int(os.environ.get("IQ_VMS", "2"))
 
 MACHINES = {
     "legacy": ("device-iotlb=on,intremap=on,aw-bits=48", "intel_iommu=on,sm_off"),
-    "scalable": ("device-iotlb=on,intremap=on,aw-bits=48,x-scalable-mode=on,x-flts=on",
+    "scalable": ("device-iotlb=on,intremap=on,aw-bits=48,x-scalable-mode=on,x-flts=on,"
+                 "x-pasid-mode=on",
                  "intel_iommu=on,sm_on"),
     "legacy-cm": ("device-iotlb=on,intremap=on,aw-bits=48,caching-mode=on",
                   "intel_iommu=on,sm_off"),
@@ -75,7 +78,7 @@ PLAIN = {
     "both": "unmap-returned",
     "vanished": "pages-intact",
     "old_hardware": "unmap-returned",
-    "dead_read": "unmap-returned",
+    "dead_read": "reused-pages-damaged",
     "neighbour_unmaps": "unmap-returned",
     "neighbour_quiet": "unmap-returned",
     "irte": "unmap-returned",
@@ -192,9 +195,7 @@ class Guest:
         self.kind = kind
         self.build = build or build_dir(kind)
         self.kernel = os.path.join(self.build, "arch/x86/boot/bzImage")
-        # Two build directories of one kind (mutants) must not share a module.
-        tag = hashlib.sha256(self.build.encode()).hexdigest()[:8]
-        work = os.path.join(OUT, f"{kind}-{tag}")
+        work = os.path.join(RUN, kind)
         os.makedirs(work, exist_ok=True)
         self.init = build_init(work)
         self.initramfs = os.path.join(work, "initramfs.cpio")
@@ -218,16 +219,17 @@ class Vm:
         self.on_line = on_line
         self.guest, self.machine, self.args = guest, machine, args
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
-        self.base = os.path.join(OUT, f"{guest.kind}-{machine}-{tag}")
+        self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
         self.serial = self.base + ".serial"
         self.ktap = self.base + ".ktap"
 
     def command(self):
         iommu, kernel_iommu = MACHINES[self.machine]
         strict = STRICT if self.guest.kind == "grafted" else "panic=-1"
+        # The timer check fails on a host that is busy with other things.
         # Without tsc=reliable the TSC of a CPU of no known vendor is given up,
         # and every look at the clock is an exit.
-        append = (f"console=ttyS0 loglevel=6 tsc=reliable {kernel_iommu} iommu.strict=1 "
+        append = (f"console=ttyS0 loglevel=6 no_timer_check tsc=reliable {kernel_iommu} iommu.strict=1 "
                   f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
             qemu_binary(), "-L", "/usr/share/seabios", "-L", "/usr/share/qemu",
@@ -248,9 +250,6 @@ class Vm:
         ]
 
     def run(self):
-        for path in (self.serial, self.ktap):
-            if os.path.exists(path):
-                os.unlink(path)
         with open(self.base + ".qemu", "w", encoding="utf-8") as log:
             log.write(" ".join(self.command()) + "\n")
             log.flush()
@@ -554,7 +553,7 @@ def cmd_mutants(args):
                     "bring the table in run.py up to date")
             say(f"building mutant {name}")
             build_mutant(build, path, text)
-            kernel = os.path.join(OUT, f"mutant-{name}.bzImage")
+            kernel = os.path.join(RUN, f"mutant-{name}.bzImage")
             shutil.copyfile(os.path.join(build, "arch/x86/boot/bzImage"), kernel)
             # The next one builds while this one runs.
             pending += [pool.submit(job, name, scenario, m, kernel) for m in machines]
@@ -685,11 +684,23 @@ def cmd_demo(args):
 
 
 def cmd_list(_args):
-    work = os.path.join(OUT, "list")
-    os.makedirs(work, exist_ok=True)
-    sys.stdout.write(subprocess.run([build_init(work), "--list"], check=True, text=True,
+    sys.stdout.write(subprocess.run([build_init(RUN), "--list"], check=True, text=True,
                                     stdout=subprocess.PIPE).stdout)
     return 0
+
+
+def start_run():
+    """A folder for this run, "last" points to it; old ones go."""
+    runs = sorted(glob.glob(os.path.join(OUT, "run-*")), key=os.path.getmtime)
+    for old in runs[:-KEEP_RUNS]:
+        if not os.path.exists(f"/proc/{old.rsplit('-', 1)[1]}"):
+            shutil.rmtree(old)
+    if os.path.exists(RUN):
+        shutil.rmtree(RUN)
+    os.makedirs(RUN)
+    link = os.path.join(OUT, f"last-{os.getpid()}")
+    os.symlink(os.path.basename(RUN), link)
+    os.replace(link, os.path.join(OUT, "last"))
 
 
 def main():
@@ -710,7 +721,7 @@ def main():
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)
     args = parser.parse_args()
-    os.makedirs(OUT, exist_ok=True)
+    start_run()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sys.exit(1 if args.fn(args) else 0)
 

@@ -17,6 +17,8 @@
 /* PCIE_RESET_READY_POLL_MS is 60 s; the last of its doubling steps may overshoot. */
 #define LONG_RESET_MS	150000
 
+#define DRIVER	"/sys/bus/pci/drivers/iqtest/"
+
 #define REUSED	(IQ_F_REUSE | IQ_F_DOORBELL)
 
 static unsigned int base_a, base_b;	/* broken_count before the scenario */
@@ -90,6 +92,20 @@ static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int fla
 	u = unmap(CPU_CULPRIT, page, 1, REUSED | flags);
 	check_fenced(d, &u);
 	check_eq(u.timeouts, 1, "timeouts-at-return");
+	return page;
+}
+
+#define PASID	1	/* the one that heal() knows */
+
+static u32 map_pasid_with_ats(struct device *d)
+{
+	u32 page = map_pasid_page(d, PASID), st;
+
+	st = ep_cmd(d, EP_FETCH, page, 0);
+	if (st & EP_ST_OK)
+		st = ep_cmd(d, EP_WRITE, page, 0xa5);
+	require(st != ~0u && st & EP_ST_OK && !damaged(page, 1, 0xa5), "pasid-io",
+		"status %#x after a write of %s with PASID", st, d->bdf);
 	return page;
 }
 
@@ -335,7 +351,7 @@ static void s_old_hardware(void)
 	old_hardware(CTL_ITESID_ZERO);
 }
 
-/* C5: all ones is a dead read, not a name. Red: plain. */
+/* C5: all ones is a dead read, not a name. Red: plain (reused-pages-damaged). */
 static void s_dead_read(void)
 {
 	old_hardware(CTL_ITESID_ONES);
@@ -425,6 +441,16 @@ static void s_twice(void)
 	check_recovered(&dev_a);
 }
 
+/*
+ * A reset that failed has left the device disabled: the kernel's restore went
+ * nowhere. That is a matter of its driver.
+ */
+static void rebind(struct device *d)
+{
+	check_eq((u64)-device_write(d, DRIVER "unbind", d->bdf, "unbind-returned"), 0, "unbind");
+	check_eq((u64)-device_write(d, DRIVER "bind", d->bdf, "bind-returned"), 0, "bind");
+}
+
 static void check_still_quarantined(struct device *d)
 {
 	check(state_is(d, "quarantined") || state_is(d, "failed"), "not-lifted", "%s", d->bdf);
@@ -491,7 +517,7 @@ static void s_failing_reset(void)
 	for (int i = 0; i < 2; i++) {
 		wedge(all[i], mode[i]);
 		u = unmap(CPU_CULPRIT, page[i], 1, REUSED);
-		check_fenced(all[i], &u);
+		check_eq(u.bad_pages, 0, "reused-pages-damaged");
 		require(wait_state(all[i], "quarantined", opt.limit_ms), "quarantined", "%s",
 			all[i]->bdf);
 	}
@@ -511,6 +537,9 @@ static void s_failing_reset(void)
 	for (int i = 0; i < 2; i++) {
 		ctl_write(all[i], CTL_WEDGE, WEDGE_HEALTHY);
 		check_eq((u64)-flr(all[i]), 0, "flr");
+		require(wait_state(all[i], "healthy", opt.limit_ms), "recovered", "%s",
+			all[i]->bdf);
+		rebind(all[i]);
 		check_recovered(all[i]);
 	}
 }
@@ -532,9 +561,63 @@ static void s_attach_busy(void)
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
 }
 
-/* ---- the driver and the device come and go ---- */
+/*
+ * C6: the timeout is noticed in a PASID's domain; RID and PASID are blocked
+ * both, no PASID can be attached, and the reset brings both back. Red: plain.
+ */
+static void s_pasid(void)
+{
+	u32 of_rid, of_pasid, kept, writes;
+	struct iq_unmap u;
 
-#define DRIVER	"/sys/bus/pci/drivers/iqtest/"
+	begin();
+	if (attach_pasid(&dev_a, PASID))
+		skip("no PASIDs on this machine");
+	of_rid = map_with_ats(&dev_a, 1);
+	of_pasid = map_pasid_with_ats(&dev_a);
+	kept = map_pasid_page(&dev_a, PASID);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	u = unmap(CPU_CULPRIT, of_pasid, 1, REUSED);
+	check_fenced(&dev_a, &u);
+	check_quarantined(&dev_a, base_a, 1);
+	/* The RID's translation was never flushed, and is of no use either. */
+	writes = ep_read(&dev_a, EP_WRITES_OK);
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(ep_read(&dev_a, EP_WRITES_OK), writes, "rid-blocked");
+	check(!(ep_cmd(&dev_a, EP_FETCH, kept, 0) & EP_ST_OK), "pasid-fetch-refused", "%s",
+	      dev_a.bdf);
+	check_eq((u64)-attach_pasid(&dev_b, PASID), 0, "neighbour-pasid-attach");
+	check_eq((u64)-detach_pasid(&dev_b, PASID), 0, "neighbour-pasid-detach");
+	unmap(CPU_CULPRIT, of_rid, 1, REUSED);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	check(ep_cmd(&dev_a, EP_FETCH, kept, 0) & EP_ST_OK &&
+	      ep_cmd(&dev_a, EP_WRITE, kept, 0x900d) & EP_ST_OK, "pasid-works-again", "%s",
+	      dev_a.bdf);
+	check_eq(damaged(kept, 1, 0x900d), 0, "pasid-data");
+	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach");
+}
+
+/* C6: nothing is attached to a PASID of a device in quarantine. Red: plain. */
+static void s_pasid_busy(void)
+{
+	begin();
+	if (attach_pasid(&dev_a, PASID))
+		skip("no PASIDs on this machine");
+	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach");
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-attach_pasid(&dev_a, PASID), EBUSY, "pasid-attach-refused");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	check_eq((u64)-attach_pasid(&dev_a, PASID), 0, "pasid-attach");
+	map_pasid_with_ats(&dev_a);
+	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach-again");
+}
+
+/* ---- the driver and the device come and go ---- */
 
 /*
  * C8, R6: the driver goes, with mappings that the dead device holds, and
@@ -592,6 +675,7 @@ static void come_back(struct device *d)
 	check_eq((u64)-device_write(d, "/sys/bus/pci/rescan", "1", "rescan-returned"),
 		 0, "rescan");
 	require(device_present(d), "found-again", "%s", d->bdf);
+	ep_cmd(d, EP_FLUSH, 0, 0);
 	if (grafted) {
 		check(state_is(d, "healthy"), "healthy-again", "%s", d->bdf);
 		check_eq(broken_count(d), 0, "count-starts-anew");
@@ -689,20 +773,26 @@ static void let_the_fence_go(void)
 /*
  * C1: one CPU stands between FENCING and FENCED; a second one flushes the same
  * device and may return only when the device really is fenced, be it that it
- * waits or that it fences itself. Red: plain, fencing-is-fenced.
+ * waits or that it fences itself. With PASIDs the second flush is one of
+ * another domain. Without, both are of one domain, and the driver's own
+ * cache_lock keeps the second one out. Red: plain, fencing-is-fenced (with
+ * PASIDs).
  */
 static void s_hold_flush(void)
 {
 	struct job *first, *second;
 	struct iq_unmap u;
-	u32 page;
+	u32 page, other;
 
 	needs_hold(HOLD_FENCE);
 	begin();
 	page = map_with_ats(&dev_a, 2);
+	other = page + 1;
+	if (!attach_pasid(&dev_a, PASID))
+		other = map_pasid_with_ats(&dev_a);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	first = hold_a_fence(page);
-	second = unmap_start(CPU_SECOND, page + 1, 1, REUSED);
+	second = unmap_start(CPU_SECOND, other, 1, REUSED);
 	/* Time to return too early; one that fences by itself may be back. */
 	wait_for((bool (*)(void *))job_done, second, 500);
 	note("second_was_back", job_done(second));
@@ -711,15 +801,18 @@ static void s_hold_flush(void)
 	check_eq(u.bad_pages, 0, "second-page-damaged");
 	u = unmap_wait(first);
 	check_fenced(&dev_a, &u);
-	check_eq(damaged(page, 2, 0), 0, "pages-intact");
+	check_eq(damaged(page, 1, 0), 0, "page-intact");
+	check_eq(damaged(other, 1, 0), 0, "second-page-intact");
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
 	check_quarantined(&dev_a, base_a, 1);
 }
 
 /*
  * DESIGN 5: an attach rewrites the entry while the fence runs. Whatever it
- * stores has no ATS permission in it. The quarantine work is held as well,
- * lest its blocking attach cover up for it. Red: plain, writer-not-masked.
+ * stores has no ATS permission in it. In legacy mode that is the context entry;
+ * the driver's cache_lock lets the attach get there only when the fence is
+ * done, so the quarantine work is held as well, lest its blocking attach cover
+ * up for it. Red: plain, writer-not-masked (legacy).
  */
 static void s_hold_attach(void)
 {
@@ -974,6 +1067,8 @@ const struct scenario scenarios[] = {
 	{ "probe", "main", s_probe },
 	{ "idle_reset", "main", s_idle_reset },
 	{ "attach_busy", "main", s_attach_busy },
+	{ "pasid", "main", s_pasid },
+	{ "pasid_busy", "main", s_pasid_busy },
 	{ "many", "main", s_many },
 	{ "four_cpus", "main", s_four_cpus },
 	{ "both", "main", s_both },
