@@ -35,6 +35,7 @@ help:
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
 	@echo 'Single tests:'
 	@echo '  make check-graft       graft refuses what it does not understand'
+	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc'
 	@echo '  make check-static      sparse, compiler warnings, rules of our own'
@@ -95,9 +96,12 @@ scenarios: qemu kernel
 mutants: qemu kernel
 	@tests/guest/run.sh mutants
 
-.PHONY: check-graft check-text check-style check-static check-model
+.PHONY: check-graft check-sources check-text check-style check-static check-model
 check-graft: deps
 	@tests/graft/run.sh
+
+check-sources: deps
+	@tests/sources/run.sh
 
 check-text: deps
 	@scripts/check-text.sh

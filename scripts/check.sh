@@ -47,6 +47,7 @@ grafted_tree()
 }
 
 suite_style() { scripts/check-style.sh; }
+suite_sources() { tests/sources/run.sh; }
 suite_graft() { tests/graft/run.sh; }
 suite_text() { scripts/check-text.sh; }
 suite_static() { scripts/check-static.sh; }
@@ -55,7 +56,7 @@ suite_model() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(scripts/bui
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 
-all="build style graft text static rules model scenarios mutants"
+all="build style sources graft text static rules model scenarios mutants"
 [ $# -gt 0 ] || set -- $all
 for name; do
 	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all"
