@@ -33,13 +33,15 @@ help:
 	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'
 	@echo '  make ungraft KERNEL=<tree>    take it out again'
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
-	@echo 'Single tests:'
-	@echo '  make check-graft       graft refuses what it does not understand'
+	@echo 'Single suites:'
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
+	@echo '  make check-graft       graft refuses what it does not understand'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
-	@echo '  make check-style       checkpatch, kernel-doc'
-	@echo '  make check-static      sparse, compiler warnings, rules of our own'
-	@echo '  make check-model       the fault model, without a kernel'
+	@echo '  make check-style       checkpatch, kernel-doc, house rules'
+	@echo '  make check-static      sparse, compiler warnings'
+	@echo '  make check-rules       rules of our own, by semantic patches'
+	@echo '  make check-models      the automaton, model checked with spin'
+	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
 	@echo 'Steps (the above do what they need of these):'
@@ -96,25 +98,9 @@ scenarios: qemu kernel
 mutants: qemu kernel
 	@tests/guest/run.sh mutants
 
-.PHONY: check-graft check-sources check-text check-style check-static check-model
-check-graft: deps
-	@tests/graft/run.sh
-
-check-sources: deps
-	@tests/sources/run.sh
-
-check-text: deps
-	@scripts/check-text.sh
-
-check-style: deps
-	@scripts/check-style.sh
-
-check-static: deps
-	@scripts/check-static.sh
-	@scripts/check.sh rules
-
-check-model: deps
-	@scripts/check.sh model
+# check-SUITE: see scripts/check.sh for the suites.
+check-%: deps
+	@scripts/check.sh $*
 
 .PHONY: clean distclean
 clean:

@@ -52,19 +52,22 @@ suite_graft() { tests/graft/run.sh; }
 suite_text() { scripts/check-text.sh; }
 suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
-suite_model() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(scripts/build-qemu.sh)"; }
+suite_models() { tests/models/run.sh; }
+suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(scripts/build-qemu.sh)"; }
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 
-all="build style sources graft text static rules model scenarios mutants"
+all="build style sources graft text static rules models faultmodel scenarios mutants"
 [ $# -gt 0 ] || set -- $all
 for name; do
 	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all"
 done
 
 take_lock check
-rm -rf "$out"
 mkdir -p "$out"
+for name; do
+	rm -f "$out/$name".*
+done
 for name; do
 	say "suite $name"
 	start=$EPOCHSECONDS
