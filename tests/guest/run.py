@@ -4,7 +4,7 @@
 
     run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...]
     run.sh demo [--only STORY,...]
-    run.sh mutants [--machine NAME] [--only NAME,...]
+    run.sh mutants [--only NAME,...]
     run.sh list
 
 KTAP goes to stdout, progress to stderr; serial logs and raw results stay in
@@ -464,16 +464,17 @@ def cmd_scenarios(args):
 VTD = "drivers/iommu/quarantine/intel-vtd/quarantine.c"
 
 # name, file, regular expression (must match exactly once), replacement,
-# scenario that has to go red
+# scenario that has to go red, machines
 MUTANTS = [
     ("no-context-flush", VTD,
-     r"\n\tvtd_invalidate_contexts\(iommu\);\n", "\n", "wedge_unmap"),
+     r"\n\tvtd_invalidate_contexts\(iommu\);\n", "\n", "wedge_unmap",
+     ("legacy", "scalable")),
     # The report goes out, the worker blocks the device soon after.
     ("fence-after-return", VTD,
      r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
      "\t\t\tif (state == VTD_FENCING) {\n"
      "\t\t\t\tiommu_quarantine_report(vdev->info->dev, &vdev->evidence);\n"
-     "\t\t\t\tbreak;\n\t\t\t} else\n", "wedge_unmap"),
+     "\t\t\t\tbreak;\n\t\t\t} else\n", "wedge_unmap", ("legacy", "scalable")),
     # A second CPU takes somebody else's fence, not finished yet, for done.
     ("fencing-is-fenced", VTD,
      r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
@@ -481,25 +482,26 @@ MUTANTS = [
      "\t\t\t\tstatic atomic_t busy;\n\n"
      "\t\t\t\tif (atomic_xchg(&busy, 1))\n\t\t\t\t\tbreak;\n"
      "\t\t\t\tvtd_fence(vdev);\n\t\t\t\tatomic_set(&busy, 0);\n"
-     "\t\t\t} else\n", "hold_flush"),
+     "\t\t\t} else\n", "hold_flush", ("scalable",)),
     ("writer-not-masked", VTD,
      r"if \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(",
-     "if (false)\n\t\tcontext->lo = vtd_masked(", "hold_attach"),
-    ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus"),
+     "if (false)\n\t\tcontext->lo = vtd_masked(", "hold_attach", ("legacy",)),
+    ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus", ("legacy", "scalable")),
 ]
 
 
 def mutant_build():
     """A build tree of our own: the shared one stays as it is."""
     base = os.path.realpath(build_dir("grafted"))
-    tree = os.path.join(CACHE, "build", os.path.basename(base) + "-mutant")
+    # Beside the original: the objects know their sources by a relative path.
+    tree = base + "-mutant"
     if os.path.exists(tree):
         shutil.rmtree(tree)
     subprocess.run(["cp", "-a", base, tree], check=True)
     return tree
 
 
-def build_mutant(build, path, text):
+def build_mutant(source, build, path, text):
     """Kbuild prefers a source in the build tree to the one in the source tree."""
     shadow = os.path.join(build, path)
     with open(shadow, "w", encoding="utf-8") as handle:
@@ -510,10 +512,13 @@ def build_mutant(build, path, text):
                CCACHE_NOHASHDIR="1", KBUILD_BUILD_VERSION="1",
                KBUILD_BUILD_TIMESTAMP="Thu Jan  1 00:00:00 UTC 1970",
                KBUILD_BUILD_USER="iommu-quarantine", KBUILD_BUILD_HOST="localhost")
-    run_logged(["make", "-C", build, "CC=ccache gcc", "HOSTCC=ccache gcc",
+    run_logged(["make", "-C", source, f"O={build}", "CC=ccache gcc", "HOSTCC=ccache gcc",
                 f"-j{os.environ.get('IQ_JOBS', '2')}", "bzImage"],
                os.path.join(build, "mutant.log"), env=env)
     os.unlink(shadow)
+    with open(os.path.join(build, "mutant.log"), encoding="utf-8") as handle:
+        if f"CC      {path[:-2]}.o\n" not in handle.read():
+            die(f"{path} was not compiled from the mutated source, see {build}/mutant.log")
 
 
 def cmd_mutants(args):
@@ -525,10 +530,8 @@ def cmd_mutants(args):
     with open(os.path.join(guest.build, "Makefile"), encoding="utf-8") as handle:
         source = re.search(r"^include (\S+)/Makefile$", handle.read(), re.M)[1]
     build = mutant_build()
-    machines = [args.machine] if args.machine else ["legacy", "scalable"]
     ktap = Ktap()
-    ktap.plan(len(chosen) * len(machines))
-    guest.build = build
+    ktap.plan(sum(len(m[5]) for m in chosen))
     pending = []
 
     def job(name, scenario, machine, kernel):
@@ -545,14 +548,14 @@ def cmd_mutants(args):
             detail=result.detail))
 
     with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
-        for name, path, pattern, replacement, scenario in chosen:
+        for name, path, pattern, replacement, scenario, machines in chosen:
             with open(os.path.join(source, path), encoding="utf-8") as handle:
                 text, hits = re.subn(pattern, lambda _, r=replacement: r, handle.read())
             if hits != 1:
                 die(f"mutant {name}: its pattern matches {hits} times in {path}, not once; "
                     "bring the table in run.py up to date")
             say(f"building mutant {name}")
-            build_mutant(build, path, text)
+            build_mutant(source, build, path, text)
             kernel = os.path.join(RUN, f"mutant-{name}.bzImage")
             shutil.copyfile(os.path.join(build, "arch/x86/boot/bzImage"), kernel)
             # The next one builds while this one runs.
@@ -712,7 +715,6 @@ def main():
     p.add_argument("--only", metavar="NAME,...")
     p.set_defaults(fn=cmd_scenarios)
     p = sub.add_parser("mutants")
-    p.add_argument("--machine", choices=tuple(MACHINES))
     p.add_argument("--only", metavar="NAME,...")
     p.set_defaults(fn=cmd_mutants)
     p = sub.add_parser("demo")
