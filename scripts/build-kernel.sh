@@ -66,7 +66,7 @@ else
 	obj=$IQ_CACHE/grafted/build/$id-$name
 	link=$IQ_CACHE/build/$id-$name
 fi
-take_lock "kernel-$kind"
+take_lock "kernel-$kind-$id"
 
 export CCACHE_DIR=$IQ_CACHE/ccache
 export CCACHE_BASEDIR=$IQ_CACHE
