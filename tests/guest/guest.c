@@ -768,8 +768,8 @@ static long do_heal(void *arg)
 		n.bdf = all[i]->rid;
 		iq(IQ_N_STOP, &n);
 		iq(IQ_DETACH, &dom);
-		dom.pasid = 1;
-		iq(IQ_DETACH, &dom);
+		for (dom.pasid = 1; dom.pasid <= IQ_PASIDS; dom.pasid++)
+			iq(IQ_DETACH, &dom);
 		snprintf(path, sizeof(path), "%s/reset_method", all[i]->dir);
 		write_file(path, "default");
 		/* The model forgets nothing but by a reset: always one. */

@@ -57,8 +57,8 @@ struct iq_endpoint {
 	struct mutex lock;
 	struct iq_worker *worker;
 	struct iommu_domain *domain;
-	struct iommu_domain *pasid_domain;
-	u32 pasid;
+	/* of PASID 1, 2, ... */
+	struct iommu_domain *pasid_domain[IQ_PASIDS];
 };
 
 struct iq_page {
@@ -259,7 +259,7 @@ static long iq_map_one(struct iq_endpoint *ep, u32 handle, u32 pasid)
 		goto free_pg;
 	}
 	if (pasid) {
-		pg->domain = ep->pasid_domain;
+		pg->domain = ep->pasid_domain[pasid - 1];
 		pg->pasid = pasid;
 	}
 	ret = iq_page_map(ep, pg, handle);
@@ -308,7 +308,7 @@ static long iq_do_map(struct iq_map *a)
 	ep = iq_ep_use(a->bdf);
 	if (!ep)
 		return -ENODEV;
-	if (a->pasid && (!ep->pasid_domain || a->pasid != ep->pasid)) {
+	if (a->pasid && (a->pasid > IQ_PASIDS || !ep->pasid_domain[a->pasid - 1])) {
 		iq_ep_unuse(ep);
 		return -ENOENT;
 	}
@@ -631,7 +631,9 @@ static long iq_attach_pasid(struct iq_endpoint *ep, u32 pasid)
 	struct iommu_domain *domain;
 	int ret;
 
-	if (ep->pasid_domain)
+	if (pasid > IQ_PASIDS)
+		return -EINVAL;
+	if (ep->pasid_domain[pasid - 1])
 		return -EEXIST;
 	domain = iommu_paging_domain_alloc_flags(&ep->pdev->dev,
 						 IOMMU_HWPT_ALLOC_PASID);
@@ -642,24 +644,25 @@ static long iq_attach_pasid(struct iq_endpoint *ep, u32 pasid)
 		iommu_domain_free(domain);
 		return ret;
 	}
-	ep->pasid = pasid;
-	ep->pasid_domain = domain;
+	ep->pasid_domain[pasid - 1] = domain;
 	return 0;
 }
 
-static long iq_detach_pasid(struct iq_endpoint *ep)
+static long iq_detach_pasid(struct iq_endpoint *ep, u32 pasid)
 {
+	struct iommu_domain *domain;
 	struct iq_page *pg;
 	unsigned long i;
 
-	if (!ep->pasid_domain)
+	domain = pasid > IQ_PASIDS ? NULL : ep->pasid_domain[pasid - 1];
+	if (!domain)
 		return -ENOENT;
 	xa_for_each(&iq_pages, i, pg)
-		if (pg->domain == ep->pasid_domain && pg->mapped)
+		if (pg->domain == domain && pg->mapped)
 			iq_page_unmap(pg);
-	iommu_detach_device_pasid(ep->pasid_domain, &ep->pdev->dev, ep->pasid);
-	iommu_domain_free(ep->pasid_domain);
-	ep->pasid_domain = NULL;
+	iommu_detach_device_pasid(domain, &ep->pdev->dev, pasid);
+	iommu_domain_free(domain);
+	ep->pasid_domain[pasid - 1] = NULL;
 	return 0;
 }
 
@@ -673,7 +676,7 @@ static long iq_do_domain(unsigned int cmd, struct iq_dev *a)
 	mutex_lock(&ep->lock);
 	if (a->pasid)
 		ret = cmd == IQ_ATTACH ? iq_attach_pasid(ep, a->pasid) :
-					 iq_detach_pasid(ep);
+					 iq_detach_pasid(ep, a->pasid);
 	else
 		ret = cmd == IQ_ATTACH ? iq_attach(ep) : iq_detach(ep);
 	mutex_unlock(&ep->lock);
@@ -895,6 +898,7 @@ static void iq_ep_remove(struct iq_endpoint *ep)
 	struct iq_neighbour last;
 	struct iq_page *pg;
 	unsigned long i;
+	u32 pasid;
 
 	spin_lock(&iq_endpoints_lock);
 	list_del(&ep->node);
@@ -918,8 +922,8 @@ static void iq_ep_remove(struct iq_endpoint *ep)
 		iq_page_fill(pg->page, pg->canary);
 		iq_ctl_access(ep->bdf, CTL_DOORBELL, 1, true);
 	}
-	if (ep->pasid_domain)
-		iq_detach_pasid(ep);
+	for (pasid = 1; pasid <= IQ_PASIDS; pasid++)
+		iq_detach_pasid(ep, pasid);
 	if (ep->domain)
 		iq_detach(ep);
 	up_write(&ep->use);

@@ -69,6 +69,7 @@
 #define   EP_PASID_VALID	0x80000000
 
 #define IQ_CPUS			8
+#define IQ_PASIDS		4	/* PASIDs 1 to 4 */
 
 /* Endpoints are named by requester id, bus << 8 | devfn; there is one segment. */
 

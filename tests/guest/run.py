@@ -486,7 +486,7 @@ MUTANTS = [
     ("writer-not-masked", VTD,
      r"if \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(",
      "if (false)\n\t\tcontext->lo = vtd_masked(", "hold_attach", ("legacy",)),
-    ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus", ("legacy", "scalable")),
+    ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus", ("scalable",)),
 ]
 
 

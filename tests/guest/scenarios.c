@@ -95,17 +95,17 @@ static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int fla
 	return page;
 }
 
-#define PASID	1	/* the one that heal() knows */
+#define PASID	1
 
-static u32 map_pasid_with_ats(struct device *d)
+static u32 map_pasid_with_ats(struct device *d, u32 pasid)
 {
-	u32 page = map_pasid_page(d, PASID), st;
+	u32 page = map_pasid_page(d, pasid), st;
 
 	st = ep_cmd(d, EP_FETCH, page, 0);
 	if (st & EP_ST_OK)
 		st = ep_cmd(d, EP_WRITE, page, 0xa5);
 	require(st != ~0u && st & EP_ST_OK && !damaged(page, 1, 0xa5), "pasid-io",
-		"status %#x after a write of %s with PASID", st, d->bdf);
+		"status %#x after a write of %s with PASID %u", st, d->bdf, pasid);
 	return page;
 }
 
@@ -233,31 +233,35 @@ static void s_many(void)
 
 /*
  * C1, C3: four CPUs flush the dead device at once; what three of them had
- * queued is made harmless while the queue stands still. Red: plain,
- * no-scrub.
+ * queued is made harmless while the queue stands still. With PASIDs these are
+ * four domains; without, the driver's cache_lock lets them in one by one.
+ * Red: plain, no-scrub (with PASIDs).
  */
 static void s_four_cpus(void)
 {
-	struct job *job[4];
-	u32 first;
 	/* The ungrafted kernel never gives a CPU back: leave init its own. */
-	int from = grafted ? CPU_INIT : CPU_CULPRIT;
+	unsigned int from = grafted ? CPU_INIT : CPU_CULPRIT;
+	struct job *job[4];
+	u32 page[4];
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 4)
 		skip("needs four CPUs");
 	begin();
-	first = map_with_ats(&dev_a, 4);
+	for (u32 i = 0; i < 4; i++)
+		page[i] = i && !attach_pasid(&dev_a, i) ? map_pasid_with_ats(&dev_a, i) :
+							  map_with_ats(&dev_a, 1);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	/* The first timeout lasts long enough for all of them to queue. */
-	for (int i = 3; i >= from; i--)
-		job[i] = unmap_start(i, first + (u32)i, 1, REUSED);
-	for (int i = from; i < 4; i++) {
+	for (int i = 3; i >= (int)from; i--)
+		job[i] = unmap_start(i, page[i], 1, REUSED);
+	for (unsigned int i = from; i < 4; i++) {
 		struct iq_unmap u = unmap_wait(job[i]);
 
 		check_fenced(&dev_a, &u);
 	}
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
-	check_eq(damaged(first, 4, 0), 0, "pages-intact");
+	for (unsigned int i = from; i < 4; i++)
+		check_eq(damaged(page[i], 1, 0), 0, "pages-intact");
 	check_quarantined(&dev_a, base_a, 1);
 	note("inv_wedged", ctl_read(&dev_a, CTL_INV_WEDGED));
 }
@@ -574,7 +578,7 @@ static void s_pasid(void)
 	if (attach_pasid(&dev_a, PASID))
 		skip("no PASIDs on this machine");
 	of_rid = map_with_ats(&dev_a, 1);
-	of_pasid = map_pasid_with_ats(&dev_a);
+	of_pasid = map_pasid_with_ats(&dev_a, PASID);
 	kept = map_pasid_page(&dev_a, PASID);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	u = unmap(CPU_CULPRIT, of_pasid, 1, REUSED);
@@ -613,7 +617,7 @@ static void s_pasid_busy(void)
 	check_eq((u64)-flr(&dev_a), 0, "flr");
 	check_recovered(&dev_a);
 	check_eq((u64)-attach_pasid(&dev_a, PASID), 0, "pasid-attach");
-	map_pasid_with_ats(&dev_a);
+	map_pasid_with_ats(&dev_a, PASID);
 	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach-again");
 }
 
@@ -789,7 +793,7 @@ static void s_hold_flush(void)
 	page = map_with_ats(&dev_a, 2);
 	other = page + 1;
 	if (!attach_pasid(&dev_a, PASID))
-		other = map_pasid_with_ats(&dev_a);
+		other = map_pasid_with_ats(&dev_a, PASID);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	first = hold_a_fence(page);
 	second = unmap_start(CPU_SECOND, other, 1, REUSED);
