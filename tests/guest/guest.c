@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -235,8 +234,8 @@ bool wait_for(bool (*cond)(void *), void *arg, unsigned int ms)
 
 struct job {
 	pid_t pid;
+	bool go;		/* init sets it, the job waits for it */
 	bool done;		/* the job sets it, init reads it */
-	bool reaped;
 	long ret;
 	unsigned char arg[JOB_ARG] __aligned(16);
 };
@@ -256,7 +255,7 @@ static void pin(int cpu)
 	}
 }
 
-struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
+struct job *job_prepare(int cpu, job_fn fn, const void *arg, size_t size)
 {
 	struct job *job;
 	pid_t pid;
@@ -280,6 +279,8 @@ struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
 	}
 	if (!pid) {
 		pin(cpu);
+		while (!__atomic_load_n(&job->go, __ATOMIC_ACQUIRE))
+			tick();
 		job->ret = fn(job->arg);
 		__atomic_store_n(&job->done, true, __ATOMIC_RELEASE);
 		_exit(0);
@@ -288,22 +289,38 @@ struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
 	return job;
 }
 
-bool job_done(struct job *job)
+void job_go(struct job *job)
 {
-	if (!job->reaped && waitpid(job->pid, NULL, WNOHANG) == job->pid)
-		job->reaped = true;
-	return job->reaped;
+	__atomic_store_n(&job->go, true, __ATOMIC_RELEASE);
 }
 
-static bool job_is_done(void *job)
+struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size)
 {
-	return job_done(job);
+	struct job *job = job_prepare(cpu, fn, arg, size);
+
+	job_go(job);
+	return job;
+}
+
+bool job_done(struct job *job)
+{
+	return __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
+}
+
+/* Killed, by the kernel: init ignores SIGCHLD, so the dead are gone at once. */
+static bool job_died(struct job *job)
+{
+	return !job_done(job) && kill(job->pid, 0) && !job_done(job);
+}
+
+static bool job_is_over(void *job)
+{
+	return job_done(job) || job_died(job);
 }
 
 bool job_wait(struct job *job, unsigned int ms)
 {
-	return wait_for(job_is_done, job, ms) &&
-	       __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
+	return wait_for(job_is_over, job, ms) && job_done(job);
 }
 
 long job_ret(struct job *job)
@@ -338,7 +355,7 @@ static void require_returned(struct job *job, const char *what)
 		say_where(job);
 	check(back, what, back ? "it did" : "not within %u ms", opt.limit_ms);
 	if (!back)
-		longjmp(cur.env, job->reaped ? FAILED : STUCK);
+		longjmp(cur.env, job_died(job) ? FAILED : STUCK);
 }
 
 long job_run(int cpu, job_fn fn, void *arg, size_t size, const char *what)
@@ -528,11 +545,19 @@ static long do_unmap(void *arg)
 	return iq(IQ_UNMAP, arg);
 }
 
-struct job *unmap_start(int cpu, u32 first, unsigned int count, unsigned int flags)
+struct job *unmap_prepare(int cpu, u32 first, unsigned int count, unsigned int flags)
 {
 	struct iq_unmap a = { .first = first, .count = count, .flags = flags };
 
-	return job_start(cpu, do_unmap, &a, sizeof(a));
+	return job_prepare(cpu, do_unmap, &a, sizeof(a));
+}
+
+struct job *unmap_start(int cpu, u32 first, unsigned int count, unsigned int flags)
+{
+	struct job *job = unmap_prepare(cpu, first, count, flags);
+
+	job_go(job);
+	return job;
 }
 
 struct iq_unmap unmap_wait(struct job *job)
@@ -568,11 +593,11 @@ static long do_detach(void *arg)
 	return iq(IQ_DETACH, arg);
 }
 
-struct job *attach_start(int cpu, struct device *d)
+struct job *attach_prepare(int cpu, struct device *d)
 {
 	struct iq_dev a = { .bdf = d->rid };
 
-	return job_start(cpu, do_attach, &a, sizeof(a));
+	return job_prepare(cpu, do_attach, &a, sizeof(a));
 }
 
 int attach(struct device *d)
@@ -627,11 +652,20 @@ static struct write_arg write_to(struct device *d, const char *file, const char 
 	return w;
 }
 
-struct job *device_write_start(int cpu, struct device *d, const char *file, const char *text)
+struct job *device_write_prepare(int cpu, struct device *d, const char *file,
+				 const char *text)
 {
 	struct write_arg w = write_to(d, file, text);
 
-	return job_start(cpu, do_write, &w, sizeof(w));
+	return job_prepare(cpu, do_write, &w, sizeof(w));
+}
+
+struct job *device_write_start(int cpu, struct device *d, const char *file, const char *text)
+{
+	struct job *job = device_write_prepare(cpu, d, file, text);
+
+	job_go(job);
+	return job;
 }
 
 int device_write(struct device *d, const char *file, const char *text, const char *what)

@@ -85,6 +85,12 @@ bool wait_for(bool (*cond)(void *), void *arg, unsigned int ms);
 struct job;
 typedef long (*job_fn)(void *arg);
 
+/*
+ * A fork() may wait for an IPI to every CPU: a job that is to start while a
+ * CPU stands with irqs off has to be prepared before.
+ */
+struct job *job_prepare(int cpu, job_fn fn, const void *arg, size_t size);
+void job_go(struct job *job);
 struct job *job_start(int cpu, job_fn fn, const void *arg, size_t size);
 bool job_wait(struct job *job, unsigned int ms);
 bool job_done(struct job *job);
@@ -117,6 +123,8 @@ int detach_pasid(struct device *d, u32 pasid);
 u32 map_with_ats(struct device *d, unsigned int count);
 void wedge(struct device *d, unsigned int mode);
 
+struct job *unmap_prepare(int cpu, u32 first, unsigned int count,
+			  unsigned int flags);
 struct job *unmap_start(int cpu, u32 first, unsigned int count,
 			unsigned int flags);
 /* Requires "unmap-returned". */
@@ -130,9 +138,11 @@ int detach(struct device *d);
 /* @file is relative to the device's sysfs directory, or absolute. */
 int device_write(struct device *d, const char *file, const char *text,
 		 const char *what);
+struct job *device_write_prepare(int cpu, struct device *d, const char *file,
+				 const char *text);
 struct job *device_write_start(int cpu, struct device *d, const char *file,
 			       const char *text);
-struct job *attach_start(int cpu, struct device *d);
+struct job *attach_prepare(int cpu, struct device *d);
 int flr(struct device *d);
 void state_of(struct device *d, char *buf, size_t size);
 bool state_is(struct device *d, const char *want);

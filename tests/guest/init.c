@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +263,7 @@ int main(int argc, char **argv)
 	}
 	if (getpid() != 1)
 		return uevent_helper();
+	signal(SIGCHLD, SIG_IGN);
 	mount_all();
 	CPU_ZERO(&set);
 	CPU_SET(CPU_INIT, &set);
