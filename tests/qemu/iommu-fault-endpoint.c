@@ -101,7 +101,7 @@ struct IOMMUFaultEndpoint {
     bool running;               /* the reset of the power-on is behind us */
     bool reset_real;
     uint8_t *config_default;
-    uint8_t *config_kept;
+    uint8_t header_kept[PCI_CONFIG_HEADER_SIZE];
 
     uint32_t status;
     uint32_t period_ms;
@@ -525,14 +525,32 @@ static void ep_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
 
 /* Reset: function level, secondary bus, or the whole machine */
 
-static void ep_config_restore(PCIDevice *pci, const uint8_t *from)
+/* PCI core resets the header of a device, and leaves the rest to the device. */
+static void ep_reset_capabilities(IOMMUFaultEndpoint *ep)
 {
+    PCIDevice *pci = PCI_DEVICE(ep);
     uint32_t i;
 
     for (i = PCI_CONFIG_HEADER_SIZE; i < pci_config_size(pci); i++) {
         pci->config[i] = (pci->config[i] & ~pci->wmask[i]) |
-                         (from[i] & pci->wmask[i]);
+                         (ep->config_default[i] & pci->wmask[i]);
     }
+}
+
+static void ep_restore_header(IOMMUFaultEndpoint *ep)
+{
+    PCIDevice *pci = PCI_DEVICE(ep);
+    const uint8_t *kept = ep->header_kept;
+
+    /* The command last: it maps the BAR and opens the way for DMA. */
+    pci_default_write_config(pci, PCI_BASE_ADDRESS_0,
+                             pci_get_long(kept + PCI_BASE_ADDRESS_0), 4);
+    pci_default_write_config(pci, PCI_INTERRUPT_LINE,
+                             kept[PCI_INTERRUPT_LINE], 1);
+    pci_default_write_config(pci, PCI_CACHE_LINE_SIZE,
+                             kept[PCI_CACHE_LINE_SIZE], 1);
+    pci_default_write_config(pci, PCI_COMMAND,
+                             pci_get_word(kept + PCI_COMMAND), 2);
 }
 
 static void ep_reset_enter(Object *obj, ResetType type)
@@ -540,7 +558,7 @@ static void ep_reset_enter(Object *obj, ResetType type)
     IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(obj);
     PCIDevice *pci = PCI_DEVICE(obj);
 
-    memcpy(ep->config_kept, pci->config, pci_config_size(pci));
+    memcpy(ep->header_kept, pci->config, sizeof(ep->header_kept));
 }
 
 static void ep_reset_hold(Object *obj, ResetType type)
@@ -555,23 +573,12 @@ static void ep_reset_hold(Object *obj, ResetType type)
 static void ep_reset_exit(Object *obj, ResetType type)
 {
     IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(obj);
-    PCIDevice *pci = PCI_DEVICE(obj);
 
     if (!ep->reset_real) {
-        ep_config_restore(pci, ep->config_kept);
-        pci_default_write_config(pci, PCI_BASE_ADDRESS_0,
-                                 pci_get_long(ep->config_kept +
-                                              PCI_BASE_ADDRESS_0), 4);
-        pci_default_write_config(pci, PCI_INTERRUPT_LINE,
-                                 ep->config_kept[PCI_INTERRUPT_LINE], 1);
-        pci_default_write_config(pci, PCI_CACHE_LINE_SIZE,
-                                 ep->config_kept[PCI_CACHE_LINE_SIZE], 1);
-        pci_default_write_config(pci, PCI_COMMAND,
-                                 pci_get_word(ep->config_kept + PCI_COMMAND),
-                                 2);
+        ep_restore_header(ep);
         return;
     }
-    ep_config_restore(pci, ep->config_default);
+    ep_reset_capabilities(ep);
     atc_flush(ep);
     timer_del(ep->timer);
     ep->status = 0;
@@ -615,7 +622,6 @@ static void ep_realize(PCIDevice *pci, Error **errp)
     QTAILQ_INIT(&ep->atc);
     ep->timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, ep_timer, ep);
     ep->config_default = g_memdup2(pci->config, pci_config_size(pci));
-    ep->config_kept = g_malloc0(pci_config_size(pci));
     ep->fault.ops = &ep_fault_ops;
     ep->fault.pci = pci;
     iommu_fault_dev_register(&ep->fault);
@@ -628,7 +634,6 @@ static void ep_exit(PCIDevice *pci)
     iommu_fault_dev_unregister(&ep->fault);
     atc_flush(ep);
     timer_free(ep->timer);
-    g_free(ep->config_kept);
     g_free(ep->config_default);
     pcie_cap_exit(pci);
 }
