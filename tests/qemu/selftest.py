@@ -48,7 +48,7 @@ DID = {1: 7, 2: 9}
 # VT-d registers and fields
 GCMD, GSTS, RTADDR, CCMD, FSTS, FECTL = 0x18, 0x1c, 0x20, 0x28, 0x34, 0x38
 IQH, IQT, IQA, IQERCD, FRCD = 0x80, 0x88, 0x90, 0xb0, 0x220
-ITE, PPF = 1 << 6, 1 << 1
+ITE, IQE, PPF = 1 << 6, 1 << 4, 1 << 1
 IP = 1 << 30
 TE, SRTP, QIE = 1 << 31, 1 << 30, 1 << 26
 TYPE_CC, TYPE_IOTLB, TYPE_DEV, TYPE_WAIT, TYPE_PC, TYPE_PDEV = 1, 2, 3, 5, 7, 8
@@ -789,6 +789,8 @@ def fault_and_ite(m):
     m.fetch_all()
     m.wedge(1)
     m.time_out()
+    m.wl(VTD + FSTS, IQE)
+    expect("FSTS after another condition was cleared", m.fsts(), ITE)
     expect("FECTL.IP", m.rl(VTD + FECTL) & IP, IP)
     m.wl(VTD + FECTL, 0)
     expect("FECTL.IP after unmask", m.rl(VTD + FECTL) & IP, 0)
