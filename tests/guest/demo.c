@@ -17,9 +17,9 @@
 
 #include "guest.h"
 
-#define PAGES		8
+#define PAGES		4
 #define WINDOW_MS	8000	/* after the breakage */
-#define GIVE_UP_MS	5000	/* when the operator tries a reset in any case */
+#define GIVE_UP_MS	6000	/* when the operator tries a reset in any case */
 #define STREAM_MS	250
 
 static void step(u64 when, const char *name, const char *text)
@@ -161,6 +161,7 @@ static void watch_unmap(struct story *s)
 
 static void watch_reset(struct story *s, u64 now)
 {
+	char text[64];
 	bool settled = s->unmapped && (!grafted || state_is(&dev_a, "quarantined"));
 
 	if (!s->reset && (settled || now - s->broke > GIVE_UP_MS * 1000000ull)) {
@@ -168,6 +169,11 @@ static void watch_reset(struct story *s, u64 now)
 			ctl_write(&dev_a, CTL_WEDGE, WEDGE_UNTIL_RESET);
 			step(now, "link-back", "and the device writes what it meant to write");
 			ctl_write(&dev_a, CTL_DOORBELL, 1);
+			if (s->unmapped) {
+				snprintf(text, sizeof(text), "%u of %u pages damaged",
+					 damaged(s->pages, PAGES, 0), PAGES);
+				step(now_ns(), "reused-pages", text);
+			}
 		}
 		step(now_ns(), "reset", "FLR by the administrator");
 		s->reset = device_write_start(CPU_SECOND, &dev_a, "reset", "1");

@@ -235,6 +235,8 @@ class Vm:
             qemu_binary(), "-L", "/usr/share/seabios", "-L", "/usr/share/qemu",
             "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+x2apic",
             "-smp", str(self.cpus), "-m", "1024", "-nodefaults", "-no-reboot",
+            # Native hotplug; and ACPI of half the size boots seconds faster.
+            "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
             "-display", "none", "-serial", f"file:{self.serial}",
             "-device", f"intel-iommu,{iommu}",
             "-device", "iommu-fault-ctl",
@@ -578,6 +580,7 @@ STEPS = {
     "quarantined": "quarantined",
     "unmapped": "unmap returned",
     "link-back": "link is back",
+    "reused-pages": "what was reused meanwhile",
     "reset": "reset requested",
     "reset-done": "reset returned",
     "recovered": "recovered",
