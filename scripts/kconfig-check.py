@@ -3,13 +3,16 @@
 """Fail unless every symbol that the fragments ask for ended up as asked.
 
 Kconfig drops a request whose dependencies are not met without a word; a
-kernel that lacks lockdep would then pass every scenario.
+kernel that lacks lockdep would then pass every scenario. A line
+"# either: CONFIG_A CONFIG_B" in a fragment names symbols of which kernels have
+one or the other.
 """
 
 import re
 import sys
 
 SET = re.compile(r"(CONFIG_\w+)=(.*)$")
+EITHER = re.compile(r"# either: ((?:CONFIG_\w+ ?)+)$")
 UNSET = re.compile(r"# (CONFIG_\w+) is not set$")
 
 
@@ -28,6 +31,14 @@ def symbols(path):
     return found
 
 
+def alternatives(path):
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            match = EITHER.match(line.rstrip("\n"))
+            if match:
+                yield match[1].split()
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit("usage: kconfig-check.py CONFIG FRAGMENT...")
@@ -36,6 +47,11 @@ def main():
     for fragment in sys.argv[2:]:
         asked.update((name, (value, fragment))
                      for name, value in symbols(fragment).items())
+    for fragment in sys.argv[2:]:
+        for names in alternatives(fragment):
+            if any(final.get(name) == asked[name][0] for name in names):
+                for name in names:
+                    del asked[name]
     bad = [(name, value, fragment) for name, (value, fragment) in asked.items()
            if final.get(name, "n") != value]
     for name, value, fragment in bad:
