@@ -207,12 +207,15 @@ static void quarantine_block(struct quarantine *q)
 		return;
 
 	if (!ret) {
-		/* In a reset no configuration access; reset_done() does it */
-		if (!READ_ONCE(q->in_reset))
-			iommu_quarantine_ats_off(q->dev);
 		if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_QUARANTINED) ==
 		    Q_REPORTED)
 			set_bit(Q_EVENT_QUARANTINED, &q->events);
+		/*
+		 * In a reset no configuration access: its end does it, see
+		 * iommu_quarantine_reset_done(). The cmpxchg orders this read.
+		 */
+		if (!READ_ONCE(q->in_reset))
+			iommu_quarantine_ats_off(q->dev);
 	} else if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_FAILED) ==
 		   Q_REPORTED) {
 		set_bit(Q_EVENT_FAILED, &q->events);
@@ -304,8 +307,9 @@ void iommu_quarantine_report(struct device *dev,
 		panic("iommu-quarantine: %s is broken (%s) and iommu_quarantine=panic",
 		      dev_name(dev), quarantine_cause_name(evidence->cause));
 
+	/* The work may be running: it sees the evidence if it sees the event */
+	smp_mb__before_atomic();
 	set_bit(Q_EVENT_BROKEN, &q->events);
-	/* Orders all of the above before the work, see irq_work_queue() */
 	irq_work_queue(&q->irq_work);
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_report);

@@ -52,8 +52,9 @@ struct quarantine_proof {
  * @key: index in the table of all states
  * @ref: users that sleep; the rest is protected by RCU
  * @rcu: for the grace period before the memory is freed
- * @state: enum quarantine_state; every change is a cmpxchg, so that of two
- *	reports only one counts and a lift cannot swallow a newer report
+ * @state: enum quarantine_state; changed by cmpxchg, so that of two reports only
+ *	one counts and a lift cannot swallow a newer report; RELEASED is stored
+ *	and final
  * @epoch: number of proven resets
  * @count: breakages
  * @evidence: of the last breakage; written by the report that won @state

@@ -31,20 +31,19 @@
 #define PROOF_MSI	PCI_MSI_FLAGS_ENABLE
 #define PROOF_ATS	PCI_ATS_CTRL_ENABLE
 
-static u16 proof_read(struct pci_dev *pdev, int where, u16 mask)
+/* @failed: what a read that fails counts as, so that it never makes a proof */
+static u16 proof_read(struct pci_dev *pdev, int where, u16 mask, u16 failed)
 {
 	u16 val;
 
 	if (pci_read_config_word(pdev, where, &val) || PCI_POSSIBLE_ERROR(val))
-		return mask;
+		val = failed;
 	return val & mask;
 }
 
-/*
- * Read failures count as "still set": they may not make a proof. Returns false
- * if the device does not answer at all.
- */
-static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof)
+/* Returns false if the device does not answer at all. */
+static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof,
+			 u16 failed)
 {
 	u32 id;
 
@@ -53,17 +52,22 @@ static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof)
 	    PCI_POSSIBLE_ERROR(id))
 		return false;
 
-	proof->command = proof_read(pdev, PCI_COMMAND, PROOF_COMMAND);
+	proof->command = proof_read(pdev, PCI_COMMAND, PROOF_COMMAND, failed);
 	if (pdev->msix_cap)
 		proof->msix = proof_read(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
-					 PROOF_MSIX);
+					 PROOF_MSIX, failed);
 	if (pdev->msi_cap)
 		proof->msi = proof_read(pdev, pdev->msi_cap + PCI_MSI_FLAGS,
-					PROOF_MSI);
+					PROOF_MSI, failed);
 	if (pdev->ats_cap)
 		proof->ats = proof_read(pdev, pdev->ats_cap + PCI_ATS_CTRL,
-					PROOF_ATS);
+					PROOF_ATS, failed);
 	return true;
+}
+
+static bool proof_is_empty(const struct quarantine_proof *proof)
+{
+	return !(proof->command | proof->msix | proof->msi | proof->ats);
 }
 
 static bool proof_holds(struct pci_dev *pdev,
@@ -71,32 +75,38 @@ static bool proof_holds(struct pci_dev *pdev,
 {
 	struct quarantine_proof now;
 
-	if (!(before->command | before->msix | before->msi | before->ats))
+	if (proof_is_empty(before))
 		return false;
-	if (!proof_sample(pdev, &now))
+	if (!proof_sample(pdev, &now, 0xffff))
 		return false;
 	return !(now.command & before->command) && !(now.msix & before->msix) &&
 	       !(now.msi & before->msi) && !(now.ats & before->ats);
 }
 
+static void proof_set(struct pci_dev *pdev, int where, u16 bit)
+{
+	u16 val;
+
+	if (!pci_read_config_word(pdev, where, &val) && !PCI_POSSIBLE_ERROR(val))
+		pci_write_config_word(pdev, where, val | bit);
+}
+
 /*
- * A driver that resets its own function in probe may have nothing enabled yet.
- * Interrupt Disable is harmless in a device that is about to be reset.
+ * A function that nobody drives may have nothing enabled. Interrupt Disable is
+ * harmless in a device that is about to be reset; a virtual function hardwires
+ * it, but may have MSI-X, whose Function Mask is as harmless.
  */
 static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
 {
-	u16 command;
-
-	if (!proof_sample(pdev, proof))
+	if (!proof_sample(pdev, proof, 0) || !proof_is_empty(proof))
 		return;
-	if (proof->command | proof->msix | proof->msi | proof->ats)
+	proof_set(pdev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+	if (!proof_sample(pdev, proof, 0) || !proof_is_empty(proof))
 		return;
-	if (pci_read_config_word(pdev, PCI_COMMAND, &command))
+	if (!pdev->msix_cap)
 		return;
-	pci_write_config_word(pdev, PCI_COMMAND,
-			      command | PCI_COMMAND_INTX_DISABLE);
-	if (!proof_sample(pdev, proof))
-		*proof = (struct quarantine_proof){};
+	proof_set(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_MASKALL);
+	proof_sample(pdev, proof, 0);
 }
 
 /**
@@ -186,7 +196,11 @@ void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc)
 
 	scoped_guard(spinlock, &q->lock)
 		q->in_reset--;
-	/* The work may have left this to us */
+	/*
+	 * The work may have left this to us: it looks at in_reset after it has
+	 * set the state, we look at the state after in_reset.
+	 */
+	smp_mb();
 	if (outermost && atomic_read(&q->state) == Q_QUARANTINED)
 		iommu_quarantine_ats_off(&pdev->dev);
 	quarantine_put(q);

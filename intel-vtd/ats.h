@@ -9,12 +9,18 @@
  * PCI capabilities of a device that has just been reset, in scalable mode, in
  * the order that probe uses: the behaviour of a device whose PASID is enabled
  * after its ATS is undefined (PCIe Base Specification, 10.5.1.3), and the reset
- * has cleared both while the PCI core restores them later.
+ * has cleared both while the PCI core restores them later. With @lifted they
+ * may still be on for the driver: a reset came before they were turned off.
+ * Nothing is attached, so nothing is accounted by them.
  */
-void intel_quarantine_ats_on(struct device_domain_info *info)
+void intel_quarantine_ats_on(struct device_domain_info *info, bool lifted)
 {
 	struct pci_dev *pdev = to_pci_dev(info->dev);
 
+	if (lifted) {
+		iommu_disable_pci_pri(info);
+		iommu_disable_pci_ats(info);
+	}
 	if (info->ats_enabled)
 		return;
 	if (info->pasid_enabled) {

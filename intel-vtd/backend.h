@@ -35,13 +35,14 @@ enum vtd_stat {
  * @lock: serialises the stores of context.lo that change what the device may
  *	do: the fence and the two stores of the driver that turn the present bit.
  *	Innermost, never held across a hardware wait.
- * @state: enum vtd_state
+ * @state: enum vtd_state; towards SUSPECT and FENCING, and back by a reset,
+ *	only under q_lock
+ * @cut_off: bus mastering is off at the port above
+ * @pf_sid: requester id of its physical function, its own if it is one
  * @evidence: of the last accusation, written before @state becomes FENCING
- * @taken: permission bits that the fence or a masked store has taken out, by
- *	index into @sid; under @lock
  * @rcu: grace period between release and free
  * @nr_sids: source ids of the device
- * @sid: its requester id first, then its DMA aliases
+ * @sids: its requester id first, then its DMA aliases
  */
 struct vtd_dev {
 	struct device_domain_info *info;
@@ -49,10 +50,12 @@ struct vtd_dev {
 	atomic_t state;
 	struct iommu_broken_evidence evidence;
 	struct rcu_head rcu;
+	bool cut_off;
+	u16 pf_sid;
 	unsigned int nr_sids;
 	struct {
 		u16 sid;
-		u64 taken;
+		u64 taken;	/* permission bits taken out; under @lock */
 	} sids[] __counted_by(nr_sids);
 };
 

@@ -25,7 +25,7 @@
  * nor get new ones. Any CPU that needs the fence runs all of it: it is
  * idempotent, and nobody waits for a CPU that may be interrupted.
  *
- * Lock order: q_lock -> nothing of ours; vtd_dev.lock is innermost. The
+ * Lock order: q_lock, then vtd_dev.lock, which is innermost. The
  * driver's iommu->lock may or may not be held by callers and is never taken.
  */
 
@@ -149,7 +149,7 @@ static bool vtd_is_fenced(struct vtd_dev *vdev)
  * @desc: the descriptor
  * @size: bytes of a descriptor
  * @options: of qi_submit_sync()
- * @wait: the submission's notes; a descriptor that is not queued is noted
+ * @wait: the submission's notes; what is held back is noted
  *
  * Context: q_lock held, so that it cannot race with an accusation: what is
  * queued before that is found by the accuser, what comes later is refused here.
@@ -176,10 +176,15 @@ bool intel_quarantine_filter(struct intel_iommu *iommu, void *slot,
 			return false;
 		if (state == VTD_SUSPECT && (options & QI_OPT_QUARANTINE_PROBE))
 			return false;
+		/*
+		 * Only what may be sent later has to be run again; what a
+		 * fenced device is not told, its reset makes it forget.
+		 */
+		if (state < VTD_FENCING)
+			wait->dropped = true;
 	}
 
 	vtd_make_harmless(slot, size);
-	wait->dropped = true;
 	vtd_stat_inc(VTD_STAT_FILTERED);
 	return true;
 }
@@ -219,11 +224,10 @@ static void vtd_exonerate(struct vtd_dev *vdev)
 }
 
 struct vtd_window {
-	struct vtd_dev *only;	/* the one device that was asked, if just one */
-	unsigned int devices;	/* others included, 2 means "several" */
-	bool named;		/* the device that hardware named is among them */
-	bool pf_named;		/* or a VF of it */
-	bool others;		/* and so is another one */
+	struct vtd_dev *last;	/* a device that was asked, the only one if ... */
+	unsigned int devices;	/* ... this is 1; 2 and more mean "several" */
+	bool named;		/* the source id that hardware named was asked */
+	bool pf_named;		/* or a virtual function of it */
 };
 
 /*
@@ -254,18 +258,19 @@ static void vtd_look_at_window(struct intel_iommu *iommu, int head, int sid,
 		s = vtd_devtlb_sid(desc);
 		if (s < 0 || qi->desc_status[i] != QI_IN_USE)
 			continue;
-		vdev = vtd_find(iommu, s);
-		if (!vdev)
-			continue;
 		if (s == sid)
 			win->named = true;
-		else
-			win->others = true;
-		if (vdev->info->pfsid && vdev->info->pfsid == sid)
-			win->pf_named = true;
-		if (vdev != win->only) {
+		vdev = vtd_find(iommu, s);
+		if (!vdev) {
+			/* Released: it cannot be asked, but it was */
 			win->devices++;
-			win->only = vdev;
+			continue;
+		}
+		if (vdev->pf_sid == sid && s != sid)
+			win->pf_named = true;
+		if (vdev != win->last) {
+			win->devices++;
+			win->last = vdev;
 		}
 		if (suspect)
 			vtd_suspect(vdev);
@@ -290,8 +295,12 @@ static void vtd_scrub(struct intel_iommu *iommu, int head)
 		if (vdev && atomic_read(&vdev->state) == VTD_HEALTHY)
 			continue;
 		vtd_make_harmless(slot, 1 << shift);
-		/* Read by intel_quarantine_slot() of the owner, under q_lock */
-		qi->desc_status[i] = QI_QUARANTINE_DROPPED;
+		/*
+		 * Read by intel_quarantine_slot() of the owner, under q_lock. A
+		 * slot that its owner has already given back stays free.
+		 */
+		if (qi->desc_status[i] == QI_IN_USE)
+			qi->desc_status[i] = QI_QUARANTINE_DROPPED;
 		vtd_stat_inc(VTD_STAT_SCRUBBED);
 	}
 	/* The clearing of ITE, which starts the queue, is ordered by writel() */
@@ -316,6 +325,7 @@ void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err)
 {
 	struct vtd_unit *unit = vtd_unit(iommu);
 	u16 sid = DMAR_IQER_REG_ITESID(iqe_err);
+	bool named = sid && sid != 0xffff;
 	struct vtd_dev *vdev = NULL;
 	struct vtd_window win;
 	int head;
@@ -323,7 +333,7 @@ void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err)
 	vtd_stat_inc(VTD_STAT_TIMEOUTS);
 
 	guard(rcu)();
-	if (sid && sid != 0xffff)
+	if (named)
 		vdev = vtd_find(iommu, sid);
 
 	if (!iommu_quarantine_enabled()) {
@@ -341,29 +351,31 @@ void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err)
 	}
 
 	head = readl(iommu->reg + DMAR_IQH_REG) >> qi_shift(iommu);
-	unit->ites++;
 
 	vtd_look_at_window(iommu, head, sid, false, &win);
 	if (win.pf_named && !win.named)
-		vdev = NULL;
-	if (vdev) {
+		named = false;
+
+	if (named && vdev) {
 		vtd_accuse(vdev, IOMMU_BROKEN_ATS_TIMEOUT, fault, iqe_err);
-		if (win.others)
-			unit->murky = true;
-	} else if (win.devices == 1 && !unit->murky) {
+	} else if (!named) {
 		vtd_stat_inc(VTD_STAT_NARROWINGS);
-		vtd_accuse(win.only, IOMMU_BROKEN_ATS_NARROWED, fault, iqe_err);
-	} else {
-		vtd_stat_inc(VTD_STAT_NARROWINGS);
-		vtd_look_at_window(iommu, head, sid, true, &win);
-		unit->murky = true;
-		/*
-		 * Nobody of ours: a device that was released meanwhile. Keep
-		 * the filter on, so that its descriptors are not run again.
-		 */
-		if (!win.devices && !atomic_read(&intel_quarantine_active))
-			atomic_inc(&intel_quarantine_active);
+		if (win.devices == 1 && win.last && !unit->murky)
+			vtd_accuse(win.last, IOMMU_BROKEN_ATS_NARROWED, fault,
+				   iqe_err);
+		else
+			vtd_look_at_window(iommu, head, sid, true, &win);
 	}
+	/*
+	 * Nobody of ours: a device that was released meanwhile. Keep the filter
+	 * on, so that its descriptors are not run again.
+	 */
+	if (!atomic_read(&intel_quarantine_active))
+		atomic_inc(&intel_quarantine_active);
+
+	unit->ites++;
+	/* What was aborted but not answered may expire later, until drained */
+	unit->murky = true;
 	vtd_scrub(iommu, head);
 }
 
@@ -405,8 +417,11 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
 		return -EIO;
 
 	now = ktime_get_mono_fast_ns();
-	if (!wait->start)
+	/* Counted from the last word of the hardware, whoever it was about */
+	if (!wait->start || wait->ites != unit->ites) {
 		wait->start = now;
+		wait->ites = unit->ites;
+	}
 	if (now - wait->start > VTD_WAIT_LONG_NS) {
 		touch_nmi_watchdog();
 		rcu_cpu_stall_reset();
@@ -418,11 +433,14 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
  * intel_quarantine_lost() - has this IOMMU been given up?
  * @iommu: the IOMMU
  *
+ * For loops that wait for another CPU, which may wait for the hardware.
+ *
  * Context: any.
- * Return: true if a wait for free slots cannot end any more.
+ * Return: true if the loop cannot end any more.
  */
 bool intel_quarantine_lost(struct intel_iommu *iommu)
 {
+	touch_nmi_watchdog();
 	return READ_ONCE(vtd_unit(iommu)->lost);
 }
 
@@ -438,6 +456,29 @@ static u64 vtd_masked(struct vtd_dev *vdev, unsigned int n, u64 lo)
 	vdev->sids[n].taken |= lo & ats;
 	/* Nor does it get to fill the fault log */
 	return (lo & ~ats) | VTD_CONTEXT_FPD;
+}
+
+/*
+ * Submit on behalf of the fence. A wait that completes says that nothing that
+ * was asked before is still on its way, unless something expired meanwhile.
+ */
+static int vtd_submit(struct intel_iommu *iommu, struct qi_desc *desc,
+		      unsigned int count)
+{
+	struct vtd_unit *unit = vtd_unit(iommu);
+	unsigned int ites = READ_ONCE(unit->ites);
+	unsigned long flags;
+	int rc;
+
+	rc = qi_submit_sync(iommu, desc, count, QI_OPT_QUARANTINE);
+	if (rc)
+		return rc;
+
+	raw_spin_lock_irqsave(&iommu->qi->q_lock, flags);
+	if (unit->ites == ites)
+		unit->murky = false;
+	raw_spin_unlock_irqrestore(&iommu->qi->q_lock, flags);
+	return 0;
 }
 
 /* Make the IOMMU forget all it has cached of context entries */
@@ -460,7 +501,32 @@ static int vtd_invalidate_contexts(struct intel_iommu *iommu)
 		desc[n++].qw0 = QI_PC_GRAN(QI_PC_GLOBAL) | QI_PC_TYPE;
 	qi_desc_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &desc[n++]);
 
-	return qi_submit_sync(iommu, desc, n, QI_OPT_QUARANTINE);
+	return vtd_submit(iommu, desc, n);
+}
+
+/*
+ * The last resort for one device, if the operator wants it: no DMA passes the
+ * port above it any more, whatever the IOMMU does. Returns false if it does.
+ */
+static bool vtd_cut_off(struct vtd_dev *vdev)
+{
+	struct pci_dev *pdev = to_pci_dev(vdev->info->dev);
+	struct pci_dev *port = pci_upstream_bridge(pdev) ?: pdev;
+	u16 command;
+
+	if (iommu_quarantine_last_resort() != IOMMU_LAST_RESORT_BUSMASTER)
+		return false;
+	if (READ_ONCE(vdev->cut_off))
+		return true;
+	if (pci_read_config_word(port, PCI_COMMAND, &command) ||
+	    PCI_POSSIBLE_ERROR(command) ||
+	    pci_write_config_word(port, PCI_COMMAND,
+				  command & ~PCI_COMMAND_MASTER))
+		return false;
+	WRITE_ONCE(vdev->cut_off, true);
+	pci_emerg(port, "iommu-quarantine: bus mastering turned off, neither %s nor its IOMMU answered\n",
+		  dev_name(&pdev->dev));
+	return true;
 }
 
 /*
@@ -475,6 +541,7 @@ static void vtd_fence(struct vtd_dev *vdev)
 	unsigned long flags;
 	unsigned int i;
 	u16 sid;
+	int rc;
 
 	vtd_debug_hold_fence();
 
@@ -494,7 +561,10 @@ static void vtd_fence(struct vtd_dev *vdev)
 		raw_spin_unlock_irqrestore(&vdev->lock, flags);
 	}
 
-	vtd_invalidate_contexts(iommu);
+	rc = vtd_invalidate_contexts(iommu);
+	/* Given up, and said so; what is left is the last resort */
+	if (rc)
+		vtd_cut_off(vdev);
 
 	/* Pairs with atomic_set_release() in vtd_accuse(): evidence is there */
 	if (atomic_cmpxchg(&vdev->state, VTD_FENCING, VTD_FENCED) ==
@@ -504,30 +574,17 @@ static void vtd_fence(struct vtd_dev *vdev)
 	}
 }
 
-/*
- * Wait until nothing that was asked before is still on its way: a wait that
- * completes says so. Until then a timeout may belong to something older.
- */
+/* Wait until a timeout can no longer belong to something older */
 static void vtd_drain(struct intel_iommu *iommu)
 {
 	struct vtd_unit *unit = vtd_unit(iommu);
 	struct qi_desc desc;
-	unsigned long flags;
-	unsigned int ites;
-	bool clear;
 
-	do {
-		ites = READ_ONCE(unit->ites);
+	while (READ_ONCE(unit->murky)) {
 		qi_desc_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &desc);
-		if (qi_submit_sync(iommu, &desc, 1, QI_OPT_QUARANTINE))
+		if (vtd_submit(iommu, &desc, 1))
 			return;
-
-		raw_spin_lock_irqsave(&iommu->qi->q_lock, flags);
-		clear = unit->ites == ites;
-		if (clear)
-			unit->murky = false;
-		raw_spin_unlock_irqrestore(&iommu->qi->q_lock, flags);
-	} while (!clear);
+	}
 }
 
 /* Ask one suspect, alone. The answer is in its state. */
@@ -565,6 +622,7 @@ static void vtd_narrow(struct intel_iommu *iommu)
 		local_irq_restore(flags);
 		while (atomic_read(&unit->narrowing) && !READ_ONCE(unit->lost)) {
 			touch_nmi_watchdog();
+			rcu_cpu_stall_reset();
 			cpu_relax();
 		}
 		return;
@@ -573,11 +631,11 @@ static void vtd_narrow(struct intel_iommu *iommu)
 	guard(rcu)();
 	do {
 		again = false;
-		vtd_drain(iommu);
 		xa_for_each_range(&vtd_devs, key, vdev, vtd_key(iommu, 0),
 				  vtd_key(iommu, 0xffff)) {
 			if (atomic_read(&vdev->state) != VTD_SUSPECT)
 				continue;
+			vtd_drain(iommu);
 			vtd_ask(vdev);
 			if (atomic_read(&vdev->state) == VTD_FENCING)
 				vtd_fence(vdev);
@@ -594,60 +652,57 @@ static void vtd_narrow(struct intel_iommu *iommu)
 	local_irq_restore(flags);
 }
 
-/* No DMA passes the port above the device any more, whatever the IOMMU does */
-static void vtd_busmaster_off(struct vtd_dev *vdev)
-{
-	struct pci_dev *pdev = to_pci_dev(vdev->info->dev);
-	struct pci_dev *port = pci_upstream_bridge(pdev) ?: pdev;
-	u16 command;
-
-	if (pci_read_config_word(port, PCI_COMMAND, &command))
-		return;
-	pci_write_config_word(port, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
-	pci_emerg(port, "iommu-quarantine: bus mastering turned off, %s did not answer and neither did its IOMMU\n",
-		  dev_name(&pdev->dev));
-}
-
 /*
  * Neither an answer nor a timeout: nothing can be said through the queue any
- * more. What is left needs no queue, and is the operator's choice.
+ * more. What is left needs no queue, and is the operator's choice. Only a
+ * submission of nothing but invalidations for devices that are cut off returns
+ * with memory protected; any other one is lost, and that is said.
  */
 static void vtd_give_up(struct intel_iommu *iommu, struct qi_desc *desc,
 			unsigned int count)
 {
-	enum iommu_last_resort choice = iommu_quarantine_last_resort();
 	struct vtd_unit *unit = vtd_unit(iommu);
-	bool protected = false;
+	static atomic_t said = ATOMIC_INIT(0);
+	bool protected = true;
 	struct vtd_dev *vdev;
 	unsigned int i;
-	int sid;
+	int sid, old;
 
-	if (choice == IOMMU_LAST_RESORT_PANIC)
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
 		panic("DMAR: %s does not answer, memory can no longer be protected from DMA",
 		      iommu->name);
+
+	if (!xchg(&unit->lost, true)) {
+		atomic_inc(&intel_quarantine_active);
+		pr_emerg("%s does not answer, it is given up\n", iommu->name);
+	}
 
 	guard(rcu)();
 	for (i = 0; i < count; i++) {
 		sid = vtd_devtlb_sid(&desc[i]);
 		vdev = sid < 0 ? NULL : vtd_find(iommu, sid);
-		if (!vdev || choice != IOMMU_LAST_RESORT_BUSMASTER)
+		if (!vdev || !vtd_cut_off(vdev)) {
+			protected = false;
 			continue;
-		protected = true;
-		if (atomic_xchg(&vdev->state, VTD_FENCED) == VTD_FENCED)
+		}
+		old = atomic_xchg(&vdev->state, VTD_FENCED);
+		if (old == VTD_HEALTHY)
+			atomic_inc(&intel_quarantine_active);
+		if (old == VTD_FENCED)
 			continue;
-		vtd_busmaster_off(vdev);
-		vdev->evidence.cause = IOMMU_BROKEN_NO_ANSWER;
-		vdev->evidence.epoch = iommu_quarantine_epoch(vdev->info->dev);
+		vdev->evidence = (struct iommu_broken_evidence){
+			.cause = IOMMU_BROKEN_NO_ANSWER,
+			.epoch = iommu_quarantine_epoch(vdev->info->dev),
+		};
 		iommu_quarantine_report(vdev->info->dev, &vdev->evidence);
 	}
+	if (protected)
+		return;
 
-	if (!protected)
-		vtd_stat_inc(VTD_STAT_LOST);
-	if (!xchg(&unit->lost, true)) {
-		atomic_inc(&intel_quarantine_active);
-		pr_emerg("%s does not answer; invalidations are lost from now on%s\n",
-			 iommu->name,
-			 protected ? "" : " and memory is not protected from DMA");
+	vtd_stat_inc(VTD_STAT_LOST);
+	if (!atomic_xchg(&said, 1)) {
+		pr_emerg("memory is no longer protected from DMA below %s\n",
+			 iommu->name);
 		add_taint(TAINT_MACHINE_CHECK, LOCKDEP_STILL_OK);
 	}
 }
@@ -690,8 +745,10 @@ int __intel_quarantine_settle(struct intel_iommu *iommu, struct qi_desc *desc,
 			atomic_cmpxchg(&vdev->state, VTD_SUSPECT, VTD_ANSWERED);
 		return rc == -EAGAIN ? -ETIMEDOUT : rc;
 	}
-	if (options & QI_OPT_QUARANTINE)
+	if (options & QI_OPT_QUARANTINE) {
+		*wait = (struct intel_quarantine_wait){};
 		return rc;
+	}
 
 	for (i = 0; i < count; i++) {
 		sid = vtd_devtlb_sid(&desc[i]);
@@ -792,6 +849,38 @@ void intel_quarantine_clear_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 	raw_spin_unlock_irqrestore(&vdev->lock, flags);
 }
 
+/**
+ * intel_quarantine_clear_entry() - empty a context entry that is not present
+ * @iommu: the IOMMU
+ * @bus: bus of the entry
+ * @devfn: device and function of the entry
+ * @context: the entry
+ *
+ * Stands where the driver empties the entry of a device that is being blocked.
+ * Hardware looks at FPD even if the entry is not present: while the device is
+ * fenced it stays set, or the device would fill the fault log after all.
+ *
+ * Context: process.
+ */
+void intel_quarantine_clear_entry(struct intel_iommu *iommu, u8 bus, u8 devfn,
+				  struct context_entry *context)
+{
+	struct vtd_dev *vdev;
+	unsigned long flags;
+
+	guard(rcu)();
+	vdev = vtd_find(iommu, PCI_DEVID(bus, devfn));
+	if (!vdev) {
+		context_clear_entry(context);
+		return;
+	}
+	raw_spin_lock_irqsave(&vdev->lock, flags);
+	context_clear_entry(context);
+	if (vtd_is_fenced(vdev))
+		context->lo = VTD_CONTEXT_FPD;
+	raw_spin_unlock_irqrestore(&vdev->lock, flags);
+}
+
 /* More aliases than any quirk gives to one device */
 #define VTD_MAX_SIDS	8
 
@@ -821,6 +910,7 @@ static int vtd_probe(struct device_domain_info *info)
 	if (!vdev)
 		return -ENOMEM;
 	vdev->info = info;
+	vdev->pf_sid = pci_dev_id(pci_physfn(to_pci_dev(info->dev)));
 	raw_spin_lock_init(&vdev->lock);
 	vdev->nr_sids = 1;
 	vdev->sids[0].sid = PCI_DEVID(info->bus, info->devfn);
@@ -855,10 +945,10 @@ void intel_quarantine_probe(struct device_domain_info *info)
 {
 	int ret;
 
-	if (!info->ats_supported)
+	if (!info->ats_supported || !iommu_quarantine_reports())
 		return;
 	ret = vtd_probe(info);
-	if (!ret)
+	if (!ret || !iommu_quarantine_enabled())
 		return;
 	dev_warn(info->dev, "could not be fenced, so it gets no ATS: %d\n", ret);
 	info->ats_supported = 0;
@@ -922,16 +1012,22 @@ void intel_quarantine_reset_device_done(struct device *dev)
 	struct context_entry *context;
 	struct vtd_dev *vdev;
 	unsigned long flags;
-	bool lifted;
 	unsigned int i;
+	bool lifted;
 	u16 sid;
+	u64 lo;
 
 	guard(rcu)();
 	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
 	if (!vdev)
 		return;
 
-	raw_spin_lock_irqsave(&vdev->lock, flags);
+	/*
+	 * q_lock: an accusation and its epoch are one with regard to the lift.
+	 * What is accused before is lifted here; what comes later is new.
+	 */
+	raw_spin_lock_irqsave(&iommu->qi->q_lock, flags);
+	raw_spin_lock(&vdev->lock);
 	lifted = vtd_is_fenced(vdev);
 	if (lifted)
 		atomic_set(&vdev->state, VTD_SUSPECT);
@@ -939,21 +1035,24 @@ void intel_quarantine_reset_device_done(struct device *dev)
 		sid = vdev->sids[i].sid;
 		context = iommu_context_addr(iommu, PCI_BUS_NUM(sid),
 					     sid & 0xff, 0);
-		if (context && context_present(context)) {
-			WRITE_ONCE(context->lo,
-				   (context->lo | vdev->sids[i].taken) &
-					   ~VTD_CONTEXT_FPD);
+		if (context) {
+			lo = context->lo & ~VTD_CONTEXT_FPD;
+			if (context_present(context))
+				lo |= vdev->sids[i].taken;
+			WRITE_ONCE(context->lo, lo);
 			__iommu_flush_cache(iommu, context, sizeof(*context));
 		}
 		vdev->sids[i].taken = 0;
 	}
-	raw_spin_unlock_irqrestore(&vdev->lock, flags);
+	WRITE_ONCE(vdev->cut_off, false);
+	raw_spin_unlock(&vdev->lock);
+	raw_spin_unlock_irqrestore(&iommu->qi->q_lock, flags);
 
 	if (lifted)
 		vtd_invalidate_contexts(iommu);
 	/* In legacy mode the attach does it */
 	if (sm_supported(iommu))
-		intel_quarantine_ats_on(info);
+		intel_quarantine_ats_on(info, lifted);
 }
 
 /* struct iommu_quarantine_backend::verify */
@@ -963,6 +1062,10 @@ static int intel_quarantine_verify(struct device *dev)
 	struct intel_iommu *iommu = info->iommu;
 	struct vtd_dev *vdev;
 	int state;
+
+	/* Without a fence there is nobody to hold back */
+	if (!iommu_quarantine_enabled())
+		return 0;
 
 	guard(rcu)();
 	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));

@@ -15,12 +15,15 @@
 
 /**
  * struct intel_quarantine_wait - one submission's own notes, on its stack
- * @start: when the wait began to look long, in ns of the monotonic clock
+ * @start: of the wait or of what the hardware said last, in ns of the
+ *	monotonic clock
+ * @ites: timeouts that the hardware had reported at @start
  * @polls: polls so far
- * @dropped: an invalidation of this submission was not given to the hardware
+ * @dropped: an invalidation of this submission was held back or aborted
  */
 struct intel_quarantine_wait {
 	u64 start;
+	unsigned int ites;
 	unsigned int polls;
 	bool dropped;
 };
@@ -48,6 +51,8 @@ bool intel_quarantine_filter(struct intel_iommu *iommu, void *slot,
 			     struct intel_quarantine_wait *wait);
 void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err);
 bool intel_quarantine_handles_ite(void);
+void intel_quarantine_clear_entry(struct intel_iommu *iommu, u8 bus, u8 devfn,
+				  struct context_entry *context);
 int intel_quarantine_poll(struct intel_iommu *iommu,
 			  struct intel_quarantine_wait *wait, int rc);
 bool intel_quarantine_lost(struct intel_iommu *iommu);
@@ -64,7 +69,7 @@ bool intel_quarantine_ats_off(struct device_domain_info *info);
 void intel_quarantine_reset_device_done(struct device *dev);
 
 /* in drivers/iommu/intel/iommu.c, see ats.h */
-void intel_quarantine_ats_on(struct device_domain_info *info);
+void intel_quarantine_ats_on(struct device_domain_info *info, bool lifted);
 
 /* Copy a descriptor into the queue, unless its device is not to be asked */
 static inline void intel_quarantine_copy(struct intel_iommu *iommu, void *slot,
@@ -82,7 +87,8 @@ static inline void intel_quarantine_copy(struct intel_iommu *iommu, void *slot,
 static inline void intel_quarantine_slot(int *status, int rc,
 					 struct intel_quarantine_wait *wait)
 {
-	if (unlikely(*status == QI_QUARANTINE_DROPPED))
+	/* Also QI_ABORT of a descriptor whose wait was not fetched yet */
+	if (unlikely(*status >= QI_ABORT))
 		wait->dropped = true;
 	/* The hardware may still read or write the slot: never use it again */
 	*status = unlikely(rc == -EIO) ? QI_QUARANTINE_ABANDONED : QI_FREE;
@@ -164,6 +170,13 @@ static inline void intel_quarantine_clear_present(struct intel_iommu *iommu,
 						  struct context_entry *context)
 {
 	context_clear_present(context);
+}
+
+static inline void intel_quarantine_clear_entry(struct intel_iommu *iommu,
+						u8 bus, u8 devfn,
+						struct context_entry *context)
+{
+	context_clear_entry(context);
 }
 
 static inline void intel_quarantine_probe(struct device_domain_info *info)

@@ -1,14 +1,14 @@
 // Slots that were given up never come back.
 @@
-identifier qi, iommu, count, flags;
+identifier qi, iommu, desc, count, options, flags;
 @@
- qi_submit_sync(struct intel_iommu *iommu, ...)
+ qi_submit_sync(struct intel_iommu *iommu, struct qi_desc *desc, unsigned int count, unsigned long options)
  {
  	<+...
  	while (qi->free_cnt < count + 2) {
  		raw_spin_unlock_irqrestore(&qi->q_lock, flags);
 +		if (intel_quarantine_lost(iommu))
-+			return -EIO;
++			return intel_quarantine_settle(iommu, desc, count, options, &wait, -EIO);
  		cpu_relax();
  		...
  	}

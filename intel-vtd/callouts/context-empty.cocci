@@ -1,0 +1,11 @@
+// A fenced device does not get its faults logged while it is blocked.
+@@
+identifier context, bus, devfn;
+@@
+ domain_context_clear_one(..., u8 bus, u8 devfn)
+ {
+ 	<+...
+-	context_clear_entry(context);
++	intel_quarantine_clear_entry(iommu, bus, devfn, context);
+ 	...+>
+ }
