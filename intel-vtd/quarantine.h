@@ -105,7 +105,8 @@ static inline int intel_quarantine_settle(struct intel_iommu *iommu,
 					  struct intel_quarantine_wait *wait,
 					  int rc)
 {
-	if (likely(!atomic_read(&intel_quarantine_active) && !wait->dropped))
+	if (likely(!atomic_read(&intel_quarantine_active) && !wait->dropped &&
+		   rc != -EIO))
 		return rc;
 	return __intel_quarantine_settle(iommu, desc, count, options, wait, rc);
 }
