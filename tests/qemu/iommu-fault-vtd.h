@@ -10,6 +10,8 @@
 
 /* Invalidation Time-out Error */
 #define IOMMU_FAULT_VTD_FSTS_ITE    (1u << 6)
+/* ECAP.PSS: PASIDs of 20 bits, one less than their number */
+#define IOMMU_FAULT_VTD_PSS         19
 
 /* The registers were set to their defaults, at realize and in every reset. */
 void iommu_fault_vtd_reset(IntelIOMMUState *s);
