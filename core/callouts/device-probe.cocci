@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // State is created when nothing can fail any more.
 @@
 identifier dev, group;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Before group->mutex is taken: the work takes it as well.
 @@
 identifier dev, group;

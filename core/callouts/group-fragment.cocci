@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // The accessors of struct iommu_group and struct group_device.
 @@
 identifier dev;

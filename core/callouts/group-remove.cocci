@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // A blocked device that leaves must not keep its siblings blocked.
 @@
 identifier dev, group, gdev;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // At the end of the structure: modules that were built before keep their
 // offsets.
 @@

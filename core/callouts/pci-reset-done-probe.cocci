@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // As above, for the methods that are called inside the bracket for a probe.
 @@
 identifier fn =~ "^(pci_reset_bus_function|__pci_dev_specific_reset)$";

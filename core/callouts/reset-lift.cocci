@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Before the depth is looked at: the quarantine holds one.
 @@
 identifier pdev, gdev;

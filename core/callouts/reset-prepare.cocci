@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // The work blocks only a device that is still reported, decided under the mutex.
 @@
 identifier pdev, gdev;

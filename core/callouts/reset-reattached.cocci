@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // RID and PASIDs are attached again: the device has to prove itself.
 @@
 identifier pdev, group;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // What the backend needs of the static functions above it.
 @@
 identifier info;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Blocking over blocking: nothing is attached to the device any more.
 @@
 identifier domain, dev, old, info;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // A fenced device does not get its faults logged while it is blocked.
 @@
 identifier context, bus, devfn;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // As in legacy mode.
 @@
 identifier context, dev, info;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // The store that makes an entry visible, one with the fence.
 @@
 identifier fn =~ "^(domain_context_mapping_one|context_setup_pass_through)$";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // A probe that fails leaves nothing behind.
 @@
 identifier info;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Before the first context entry of the device is written. Without state, no
 // ATS: a device that cannot be fenced is not given translations to keep.
 @@

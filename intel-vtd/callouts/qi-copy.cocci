@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // The only place where a descriptor enters the queue.
 @@
 identifier qi, desc, iommu, options, i, offset, shift;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Slots that were given up never come back.
 @@
 identifier qi, iommu, desc, count, options, flags;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // No look-up under a lock that does not nest here, no batch dropped with its
 // innocent part.
 @@

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // While the queue stands still: before ITE is cleared. Records only.
 @@
 identifier iommu, iqe_err, ite_sid;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Nobody waits without a bound.
 @@
 identifier rc, iommu, index, wait_index;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // After q_lock was released, before the flush returns or starts again.
 @@
 identifier iommu, desc, count, options, rc, restart;

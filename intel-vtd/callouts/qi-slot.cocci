@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // What was taken out of the queue is noted; what was given up is not reused.
 @@
 expression E;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // One submission's notes. On its stack: nothing is shared on the hot path.
 @@
 identifier qi, iommu;

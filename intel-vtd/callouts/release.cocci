@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // First of all: afterwards nobody looks at the device on our behalf.
 @@
 identifier info, iommu, dev;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Nothing reaches VT-d's invalidation queue past the filter.
 //
 // Every device-TLB invalidation of the driver (cache tags, PASID teardown, PRQ
