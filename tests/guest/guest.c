@@ -336,6 +336,7 @@ void *job_arg(struct job *job)
 /* Where it hangs: "R" spins, "D" sleeps in the kernel. */
 static void say_where(struct job *job)
 {
+	struct iq_beat b = beat(false);
 	char path[64], text[1024], *line, *save;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", job->pid);
@@ -345,6 +346,10 @@ static void say_where(struct job *job)
 	if (read_file(path, text, sizeof(text)) > 0)
 		for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 			emit("# %s: stuck in %s", cur.name, line);
+	for (unsigned int cpu = 0; cpu < b.cpus; cpu++)
+		emit("# %s: stuck, CPU %u: %llu beats, longest gap %llu us", cur.name, cpu,
+		     (unsigned long long)b.beats[cpu],
+		     (unsigned long long)b.max_gap_ns[cpu] / 1000);
 }
 
 static void require_returned(struct job *job, const char *what)

@@ -38,6 +38,7 @@ struct options {
 	char run[2048];
 	char mode[16];
 	unsigned int hw_timeout_ms;
+	bool pasids;		/* the machine has them */
 	unsigned int limit_ms;	/* longest time a job may take before it counts as stuck */
 };
 
@@ -173,6 +174,7 @@ bool demo(void);		/* false when the machine is lost */
 
 #define HOLD_FENCE	"/sys/kernel/debug/iommu_quarantine/intel/hold_fence"
 #define HOLD_WORK	"/sys/kernel/debug/iommu_quarantine/core/hold_work"
+#define WAIT_BOUND	"/sys/kernel/debug/iommu_quarantine/intel/wait_bound_ns"
 #define STATS		"/sys/kernel/debug/iommu_quarantine/intel/stats"
 #define TRACING		"/sys/kernel/tracing"
 #define UEVENTS		"/uevents"

@@ -7,6 +7,7 @@
  *   iq.run=NAME,NAME... | iq.run=@GROUP   which scenarios
  *   iq.mode=check|demo                    demo: iq.run is what breaks
  *   iq.timeout=MS                         the hardware's invalidation timeout
+ *   iq.pasids=1                           there are PASIDs: scalable mode
  *   iq.limit=MS                           when an operation counts as stuck
  */
 #define _GNU_SOURCE
@@ -112,6 +113,7 @@ static void read_options(void)
 		snprintf(opt.run, sizeof(opt.run), "@main");
 	if (!word_of(line, "iq.mode=", opt.mode, sizeof(opt.mode)))
 		snprintf(opt.mode, sizeof(opt.mode), "check");
+	opt.pasids = word_of(line, "iq.pasids=", num, sizeof(num)) && atoi(num);
 	opt.hw_timeout_ms = word_of(line, "iq.timeout=", num, sizeof(num)) ?
 			    (unsigned int)atoi(num) : 300;
 	opt.limit_ms = word_of(line, "iq.limit=", num, sizeof(num)) ?

@@ -97,6 +97,18 @@ static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int fla
 
 #define PASID	1
 
+/* False in legacy mode, where the driver lets one be attached to no effect. */
+static bool with_pasid(struct device *d, u32 pasid)
+{
+	int ret;
+
+	if (!opt.pasids)
+		return false;
+	ret = attach_pasid(d, pasid);
+	require(!ret, "pasid-attached", "%s PASID %u: %s", d->bdf, pasid, strerror(-ret));
+	return true;
+}
+
 static u32 map_pasid_with_ats(struct device *d, u32 pasid)
 {
 	u32 page = map_pasid_page(d, pasid), st;
@@ -248,7 +260,7 @@ static void s_four_cpus(void)
 		skip("needs four CPUs");
 	begin();
 	for (u32 i = 0; i < 4; i++)
-		page[i] = i && !attach_pasid(&dev_a, i) ? map_pasid_with_ats(&dev_a, i) :
+		page[i] = i && with_pasid(&dev_a, i) ? map_pasid_with_ats(&dev_a, i) :
 							  map_with_ats(&dev_a, 1);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	/* The first timeout lasts long enough for all of them to queue. */
@@ -579,8 +591,8 @@ static void s_pasid(void)
 	struct iq_unmap u;
 
 	begin();
-	if (attach_pasid(&dev_a, PASID))
-		skip("no PASIDs on this machine");
+	if (!with_pasid(&dev_a, PASID))
+		skip("no PASIDs in legacy mode");
 	of_rid = map_with_ats(&dev_a, 1);
 	of_pasid = map_pasid_with_ats(&dev_a, PASID);
 	kept = map_pasid_page(&dev_a, PASID);
@@ -611,8 +623,8 @@ static void s_pasid(void)
 static void s_pasid_busy(void)
 {
 	begin();
-	if (attach_pasid(&dev_a, PASID))
-		skip("no PASIDs on this machine");
+	if (!with_pasid(&dev_a, PASID))
+		skip("no PASIDs in legacy mode");
 	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach");
 	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
 	check_quarantined(&dev_a, base_a, 1);
@@ -804,7 +816,7 @@ static void s_hold_flush(void)
 	begin();
 	page = map_with_ats(&dev_a, 2);
 	other = page + 1;
-	if (!attach_pasid(&dev_a, PASID))
+	if (with_pasid(&dev_a, PASID))
 		other = map_pasid_with_ats(&dev_a, PASID);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	second = unmap_prepare(CPU_SECOND, other, 1, REUSED);
@@ -1075,6 +1087,111 @@ static void s_param_panic(void)
 	wait_state(&dev_a, "panicked", opt.limit_ms);
 }
 
+/* ---- the IOMMU itself is silent ---- */
+
+#define TAINT_MACHINE_CHECK	BIT(4)
+
+/* No answer and no timeout, ever; the bound is a second instead of minutes. */
+static struct job *silence(void)
+{
+	struct job *job;
+	u32 page;
+
+	needs_hold(WAIT_BOUND);
+	page = map_with_ats(&dev_a, 1);
+	if (grafted)
+		require(!write_file(WAIT_BOUND, "1000000000"), "bound-set", WAIT_BOUND);
+	ctl_write(&dev_a, CTL_FLAGS, CTL_NEVER);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	job = unmap_prepare(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+	job_go(job);
+	return job;
+}
+
+static unsigned long stat_of(const char *name)
+{
+	char text[1024], *p;
+
+	if (read_file(STATS, text, sizeof(text)) < 0)
+		return ~0ul;
+	p = strstr(text, name);
+	return p ? strtoul(p + strlen(name), NULL, 10) : ~0ul;
+}
+
+static bool tainted_machine_check(void)
+{
+	char text[32];
+
+	return read_file("/proc/sys/kernel/tainted", text, sizeof(text)) > 0 &&
+	       strtoul(text, NULL, 10) & TAINT_MACHINE_CHECK;
+}
+
+/*
+ * C1, last_resort=none: the flush returns when the bound is over, and that
+ * memory is not protected is said by counter and taint. Red: plain.
+ */
+static void s_silent_none(void)
+{
+	struct job *job = silence();
+
+	lost_on_purpose();
+	unmap_wait(job);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 0, "timeouts");
+	check_ge(stat_of("lost "), 1, "loss-counted");
+	check(tainted_machine_check(), "tainted", "machine check");
+}
+
+/* The bus master bit of the port above a device. */
+static bool port_is_master(struct device *d)
+{
+	char path[96];
+	unsigned char cfg[6] = { 0 };
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/../config", d->dir);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (fread(cfg, 1, sizeof(cfg), f) != sizeof(cfg))
+		cfg[4] = 0;
+	fclose(f);
+	return cfg[4] & 4;
+}
+
+/*
+ * C1, last_resort=busmaster: what needs no queue, the port above the device
+ * stops forwarding. The model does not look at that bit, so the test does.
+ * Red: plain.
+ */
+static void s_silent_busmaster(void)
+{
+	struct job *job;
+
+	require(port_is_master(&dev_a) && port_is_master(&dev_b), "ports-are-masters", "both");
+	begin();
+	job = silence();
+	lost_on_purpose();
+	unmap_wait(job);
+	check(!port_is_master(&dev_a), "port-stopped", "above %s", dev_a.bdf);
+	check(port_is_master(&dev_b), "other-port-works", "above %s", dev_b.bdf);
+	/* The IOMMU's own TLB was not heard of either, and that is said. */
+	check_ge(stat_of("lost "), 1, "loss-counted");
+	check_eq(broken_count(&dev_a) - base_a, 1, "broken-count");
+	check_eq(broken_count(&dev_b) - base_b, 0, "neighbour-broken-count");
+}
+
+/* C1, last_resort=panic, the default. Needs the graft. */
+static void s_silent_panic(void)
+{
+	struct job *job;
+
+	needs_graft();
+	expect_panic();
+	job = silence();
+	unmap_wait(job);
+	check(false, "panicked", "the flush returned instead");
+}
+
 const struct scenario scenarios[] = {
 	{ "healthy", "main", s_healthy },
 	{ "healthy_neighbour", "main", s_healthy_neighbour },
@@ -1110,6 +1227,9 @@ const struct scenario scenarios[] = {
 	{ "param_report", "report", s_param_report },
 	{ "param_off", "off", s_param_off },
 	{ "param_panic", "panic", s_param_panic },
+	{ "silent_none", "silent", s_silent_none },
+	{ "silent_busmaster", "busmaster", s_silent_busmaster },
+	{ "silent_panic", "silent-panic", s_silent_panic },
 };
 
 const unsigned int n_scenarios = ARRAY_SIZE(scenarios);
