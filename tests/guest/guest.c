@@ -340,7 +340,8 @@ static void say_where(struct job *job)
 	char path[64], text[1024], *line, *save;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", job->pid);
-	if (read_file(path, text, sizeof(text)) > 0 && (line = strstr(text, "State:")))
+	line = read_file(path, text, sizeof(text)) > 0 ? strstr(text, "State:") : NULL;
+	if (line)
 		emit("# %s: stuck pid %d %.*s", cur.name, job->pid, (int)strcspn(line, "\n"), line);
 	snprintf(path, sizeof(path), "/proc/%d/stack", job->pid);
 	if (read_file(path, text, sizeof(text)) > 0)

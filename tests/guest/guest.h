@@ -112,8 +112,7 @@ void ctl_write(struct device *d, unsigned int reg, u32 val);
 u32 ep_read(struct device *d, unsigned int reg);
 void ep_write(struct device *d, unsigned int reg, u32 val);
 /* EP_STATUS after the command, ~0 when the endpoint is not bound. */
-u32 ep_cmd(struct device *d, unsigned int cmd, u32 handle,
-		u32 pattern);
+u32 ep_cmd(struct device *d, unsigned int cmd, u32 handle, u32 pattern);
 bool ats_enabled(struct device *d);	/* in its config space */
 
 u32 map_pages(struct device *d, unsigned int count);

@@ -953,15 +953,16 @@ static void s_admin(void)
 {
 	char cause[64], path[128];
 	u32 page;
+	int ret;
 
 	needs_graft();
 	begin();
 	page = map_with_ats(&dev_a, 1);
-	check_eq((u64)-device_write(&dev_a, "iommu_quarantine/quarantine", "2",
-					 "request-returned"), EINVAL, "nonsense-refused");
+	ret = device_write(&dev_a, "iommu_quarantine/quarantine", "2", "request-returned");
+	check_eq((u64)-ret, EINVAL, "nonsense-refused");
 	check(state_is(&dev_a, "healthy"), "nonsense-ignored", "%s", dev_a.bdf);
-	check_eq((u64)-device_write(&dev_a, "iommu_quarantine/quarantine", "1",
-					 "request-returned"), 0, "request");
+	ret = device_write(&dev_a, "iommu_quarantine/quarantine", "1", "request-returned");
+	check_eq((u64)-ret, 0, "request");
 	check_quarantined(&dev_a, base_a, 1);
 	snprintf(path, sizeof(path), "%s/iommu_quarantine/cause", dev_a.dir);
 	read_file(path, cause, sizeof(cause));
