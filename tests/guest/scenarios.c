@@ -168,7 +168,12 @@ static void s_wedge_unmap(void)
 	u32 page, fresh;
 
 	begin();
+	/* The work would cover up for a fence that comes too late. */
+	if (exists(HOLD_WORK))
+		require(!write_file(HOLD_WORK, "1"), "work-hold-armed", HOLD_WORK);
 	page = break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	if (exists(HOLD_WORK))
+		require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
 	check_quarantined(&dev_a, base_a, 1);
 	ctl_write(&dev_a, CTL_DOORBELL, 1);
 	check_eq(damaged(page, 1, 0), 0, "page-intact-later");
