@@ -441,7 +441,7 @@ def grafted_jobs(guest, machines, only, ktap):
 
     def job(machine, group, names):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
-                deadline=420, idle=200 if group == "slow" else 75).run()
+                deadline=600, idle=240 if group == "slow" else 120).run()
         for result in results_of(vm, names):
             ktap.add(f"{machine}/", result)
 
@@ -475,7 +475,7 @@ def plain_jobs(guest, machines, only, ktap):
 
     def job(machine, tag, todo):
         vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=3000",
-                deadline=120, idle=60).run()
+                deadline=240, idle=60).run()
         for result in results_of(vm, todo):
             ktap.add(f"plain/{machine}/", judge_plain(result, PLAIN[result.name]))
 
@@ -596,7 +596,7 @@ def cmd_mutants(args):
     def job(name, scenario, check, machine, kernel):
         mutated = copy.copy(guest)
         mutated.kernel = kernel
-        vm = Vm(mutated, machine, name, f"iq.run={scenario}", deadline=150, idle=75).run()
+        vm = Vm(mutated, machine, name, f"iq.run={scenario}", deadline=240, idle=100).run()
         result = results_of(vm, [scenario])[0]
         # A machine that died is no proof: the check has to have seen it.
         good = not result.good and any(f" FAIL {check}:" in l for l in result.detail)
@@ -712,7 +712,7 @@ def tell(guests, what):
 
     def job(story):
         vm = Vm(guests[story.kind], "legacy", f"demo-{what}",
-                f"iq.mode=demo iq.run={what} iq.timeout=1000", deadline=120, idle=60,
+                f"iq.mode=demo iq.run={what} iq.timeout=1000", deadline=240, idle=90,
                 on_line=story.take).run()
         if vm.why and story.figures:
             story.why = vm.why
