@@ -69,6 +69,7 @@ struct story {
 	bool unmapped, reset_done, over;
 	bool recovered;
 	u32 timeouts;
+	u32 reused, bad;
 	unsigned long fences;
 	int trace;
 	u64 streamed;
@@ -143,24 +144,66 @@ static void drain_trace(struct story *s)
 	}
 }
 
+/* Shared with the job while it runs: on the ungrafted kernel it never ends. */
+struct unmapping {
+	u32 first;
+	u32 done;
+	u64 total_ns;
+};
+
+static long unmap_all(void *arg)
+{
+	struct unmapping *m = arg;
+	int ret;
+
+	for (u32 i = 0; i < PAGES; i++) {
+		struct iq_unmap u = {
+			.first = m->first + i, .count = 1,
+			.flags = IQ_F_REUSE | IQ_F_DOORBELL,
+		};
+
+		ret = iq(IQ_UNMAP, &u);
+		if (ret)
+			return ret;
+		m->total_ns += u.total_ns;
+		__atomic_store_n(&m->done, i + 1, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+/* Of the pages that somebody else has by now. */
+static u32 damaged_pages(struct story *s, u32 *reused)
+{
+	struct unmapping *m = job_arg(s->unmap);
+
+	*reused = __atomic_load_n(&m->done, __ATOMIC_ACQUIRE);
+	return *reused ? damaged(s->pages, *reused, 0) : 0;
+}
+
 static void watch_unmap(struct story *s)
 {
-	struct iq_unmap u;
+	struct unmapping *m = job_arg(s->unmap);
+	u32 reused, bad;
 	char text[96];
 
+	bad = damaged_pages(s, &reused);
+	if (bad != s->bad || reused != s->reused) {
+		figure("damaged_pages", bad);
+		figure("reused_pages", reused);
+		s->bad = bad;
+		s->reused = reused;
+	}
 	if (s->unmapped || !job_wait(s->unmap, 0))
 		return;
-	memcpy(&u, job_arg(s->unmap), sizeof(u));
 	s->unmapped = true;
-	snprintf(text, sizeof(text), "%u pages, %llu ms; reused at once: %u damaged", PAGES,
-		 (unsigned long long)(u.total_ns / 1000000), u.bad_pages);
-	step(u.start_ns + u.total_ns, "unmapped", text);
-	figure("damaged_pages", u.bad_pages);
-	figure("unmap_ns", u.total_ns);
+	snprintf(text, sizeof(text), "%u pages, %llu ms; reused at once, %u damaged", PAGES,
+		 (unsigned long long)(m->total_ns / 1000000), bad);
+	step(now_ns(), "unmapped", text);
 }
 
 static void watch_reset(struct story *s, u64 now)
 {
+	u32 reused, bad;
 	char text[64];
 	bool settled = s->unmapped && (!grafted || state_is(&dev_a, "quarantined"));
 
@@ -169,11 +212,9 @@ static void watch_reset(struct story *s, u64 now)
 			ctl_write(&dev_a, CTL_WEDGE, WEDGE_UNTIL_RESET);
 			step(now, "link-back", "and the device writes what it meant to write");
 			ctl_write(&dev_a, CTL_DOORBELL, 1);
-			if (s->unmapped) {
-				snprintf(text, sizeof(text), "%u of %u pages damaged",
-					 damaged(s->pages, PAGES, 0), PAGES);
-				step(now_ns(), "reused-pages", text);
-			}
+			bad = damaged_pages(s, &reused);
+			snprintf(text, sizeof(text), "%u of %u pages damaged", bad, reused);
+			step(now_ns(), "reused-pages", text);
 		}
 		step(now_ns(), "reset", "FLR by the administrator");
 		s->reset = device_write_start(CPU_SECOND, &dev_a, "reset", "1");
@@ -237,6 +278,7 @@ static bool neighbour_runs(void *unused)
 
 static void tell(void)
 {
+	struct unmapping m = {};
 	struct story s = { .vanishes = !strcmp(opt.run, "vanished") };
 
 	s.pages = map_with_ats(&dev_a, PAGES);
@@ -253,15 +295,14 @@ static void tell(void)
 	s.broke = now_ns();
 	step(s.broke, s.vanishes ? "vanished" : "wedged", dev_a.bdf);
 	figure("broke_ns", s.broke);
-	s.unmap = unmap_start(CPU_CULPRIT, s.pages, PAGES, IQ_F_REUSE | IQ_F_DOORBELL);
+	m.first = s.pages;
+	s.unmap = job_start(CPU_CULPRIT, unmap_all, &m, sizeof(m));
 
 	wait_for(watch, &s, WINDOW_MS);
 	figures();
 	figure("recovered", s.recovered);
 	figure("unmap_returned", s.unmapped);
 	figure("reset_returned", s.reset_done);
-	if (s.unmapped)
-		figure("damaged_pages", damaged(s.pages, PAGES, 0));
 	step(now_ns(), "end", "");
 	if (!s.unmapped || (s.reset && !s.reset_done))
 		lost_on_purpose();

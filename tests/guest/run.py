@@ -698,8 +698,9 @@ class Story:
             "invalidations sent to it after its timeout": self.get("after_timeout"),
             "longest time a CPU sat with irqs off":
                 ("more than " if not returned else "") + self.get("irqs_off_ns", 1e6),
-            "pages corrupted by stale DMA": (self.get("damaged_pages") if returned
-                                             else "none reused: unmap never returned"),
+            "pages corrupted by stale DMA":
+                f"{fig.get('damaged_pages', 0)} of {fig.get('reused_pages', 0)} reused"
+                + ("" if returned else ", unmap hangs"),
             "stale writes that went through": self.get("stale_through"),
             "neighbour's completed I/O": f"{ops} in {seconds:.1f} s",
             "neighbour's longest I/O": self.get("neighbour_max_ns", 1e6),
