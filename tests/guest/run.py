@@ -265,14 +265,14 @@ class Vm:
         ]
 
     def run(self):
-        """Boot, and again, twice at most, if it was QEMU that failed the guest."""
+        """Boot, and again, twice at most, if an idle CPU lost its timer."""
         for attempt in range(3):
             self.lines, self.why = [], None
             self.boot()
             if not self.deaf() or attempt == 2:
                 return self
             kept = f"{self.serial}.deaf{attempt + 1}"
-            say(f"{self.base}: a CPU no longer gets its timer, a fault of QEMU; starting the "
+            say(f"{self.base}: an idle CPU no longer gets its timer; starting the "
                 f"machine again, see {kept}")
             os.rename(self.serial, kept)
             if os.path.exists(self.ktap):
@@ -280,12 +280,14 @@ class Vm:
         return self
 
     def deaf(self):
-        """Did QEMU lose the timer of a CPU, so that this boot proves nothing?
+        """Did an idle CPU lose its timer, so that this boot proves nothing?
 
         Seen with several TCG threads on a busy host (tests/qemu/README.md): the
-        watchdog finds a CPU locked up, and that CPU is idle. No kernel under
-        test does that: a CPU that spins in a flush is not idle. What really
-        fails fails in the next boot too.
+        watchdog finds a CPU locked up, and that CPU is idle. The cause is not
+        known; QEMU is suspected, not convicted. A CPU that spins in a flush is
+        not idle, so that is never taken for it. What fails each time fails in
+        the next boot too; what fails now and then may be hidden by this, so
+        every such boot is said on stderr and its log is kept.
         """
         return self.idle_cpu_locked_up() and (
             self.why is not None or
