@@ -17,8 +17,9 @@
  * and RELEASED from each, which is final.
  *
  * The state lives in a table of our own, by PCI address: no structure of the
- * kernel changes its layout, and a report that races with the release of the
- * device finds either a live state or none.
+ * kernel changes its layout. A released state stays there until the next device
+ * of that address takes its place, since a removal is no reset: what a broken
+ * device has cached survives "remove" and "rescan", and so does its quarantine.
  */
 
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
@@ -148,18 +149,24 @@ static unsigned long quarantine_key(struct pci_dev *pdev)
 	return (unsigned long)pci_domain_nr(pdev->bus) << 16 | pci_dev_id(pdev);
 }
 
+/* Of @dev or of what had its address before. RCU read section or the like. */
+static struct quarantine *quarantine_at(struct device *dev)
+{
+	if (!dev_is_pci(dev))
+		return NULL;
+	return xa_load(&quarantines, quarantine_key(to_pci_dev(dev)));
+}
+
 /*
  * Context: RCU read section, or a caller that keeps the device from being
  * released. The table may already hold the next device of the same address.
  */
 struct quarantine *quarantine_find(struct device *dev)
 {
-	struct quarantine *q;
+	struct quarantine *q = quarantine_at(dev);
 
-	if (!dev_is_pci(dev))
-		return NULL;
-	q = xa_load(&quarantines, quarantine_key(to_pci_dev(dev)));
-	return q && q->dev == dev ? q : NULL;
+	return q && q->dev == dev && atomic_read(&q->state) != Q_RELEASED ?
+		q : NULL;
 }
 
 struct quarantine *quarantine_get(struct device *dev)
@@ -285,8 +292,8 @@ void iommu_quarantine_report(struct device *dev,
 		return;
 
 	guard(rcu)();
-	q = quarantine_find(dev);
-	if (!q) {
+	q = quarantine_at(dev);
+	if (!q || q->dev != dev) {
 		dev_err_ratelimited(dev,
 				    "reported as broken, but it cannot be quarantined: not a PCI device with ATS\n");
 		return;
@@ -296,6 +303,9 @@ void iommu_quarantine_report(struct device *dev,
 
 	old = atomic_read(&q->state);
 	do {
+		/* Its IOMMU driver is still at work on the release */
+		if (old == Q_RELEASED && !xchg(&q->condemned, true))
+			q->evidence = *evidence;
 		if (old != Q_HEALTHY && old != Q_RECOVERING)
 			return;
 	} while (!atomic_try_cmpxchg(&q->state, &old, Q_REPORTED));
@@ -488,8 +498,36 @@ void iommu_quarantine_backend_unregister(struct iommu_quarantine_backend *backen
 EXPORT_SYMBOL_GPL(iommu_quarantine_backend_unregister);
 
 /**
+ * iommu_quarantine_condemned() - did a device come back as broken as it left?
+ * @dev: the device that is being probed
+ *
+ * For backends, before they give the device any permission: such a device
+ * starts as fenced. The core puts it into quarantine when the probe is over.
+ *
+ * Context: process, under iommu_probe_device_lock.
+ * Return: true if a broken device was removed from this address and what is
+ * there now was not reset since.
+ */
+bool iommu_quarantine_condemned(struct device *dev)
+{
+	struct quarantine *q = quarantine_at(dev);
+
+	if (!iommu_quarantine_enabled() || !q ||
+	    atomic_read(&q->state) != Q_RELEASED || !READ_ONCE(q->condemned))
+		return false;
+	/* Decided once: the driver may turn ATS on before we are asked again */
+	if (quarantine_proof_holds(to_pci_dev(dev), &q->proof))
+		WRITE_ONCE(q->condemned, false);
+	return q->condemned;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_condemned);
+
+/**
  * iommu_quarantine_probe() - the IOMMU has taken on a device
  * @dev: the device
+ *
+ * A device that was broken when it was removed and was not reset since goes
+ * back into quarantine.
  *
  * Without memory the device stays without a quarantine; its driver's fence
  * works all the same, and a report says so.
@@ -499,7 +537,8 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_backend_unregister);
 void iommu_quarantine_probe(struct device *dev)
 {
 	struct iommu_quarantine_backend *backend;
-	struct quarantine *q;
+	struct quarantine *q, *before;
+	bool condemned;
 	int ret;
 
 	if (policy == Q_POLICY_OFF || !dev_is_pci(dev) ||
@@ -520,14 +559,29 @@ void iommu_quarantine_probe(struct device *dev)
 	init_irq_work(&q->irq_work, quarantine_irq_work);
 	INIT_WORK(&q->work, quarantine_work);
 
-	ret = xa_insert(&quarantines, q->key, q, GFP_KERNEL);
-	if (ret)
+	condemned = iommu_quarantine_condemned(dev);
+	before = quarantine_at(dev);
+	if (before && atomic_read(&before->state) != Q_RELEASED)
 		goto err_free;
+	if (condemned) {
+		q->evidence = before->evidence;
+		atomic_set(&q->count, 1);
+		atomic_set(&q->state, Q_REPORTED);
+		__set_bit(Q_EVENT_BROKEN, &q->events);
+	}
+	if (xa_err(xa_store(&quarantines, q->key, q, GFP_KERNEL)))
+		goto err_free;
+	if (before)
+		quarantine_put(before);
 	ret = sysfs_create_group(&dev->kobj, &iommu_quarantine_group);
 	if (ret)
 		dev_warn(dev, "no sysfs files: %d\n", ret);
 	else
 		q->has_sysfs = true;
+	if (condemned) {
+		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
+		queue_work(system_unbound_wq, &q->work);
+	}
 	return;
 
 err_free:
@@ -542,27 +596,31 @@ err_warn:
  *
  * New reports are stopped first, then what they started is cancelled and
  * waited for. This order is the only one that neither frees what is in use nor
- * deadlocks, as the work takes group->mutex, which must not be held here.
+ * deadlocks, as the work takes group->mutex, which must not be held here. The
+ * state stays in the table: the driver may still notice a timeout while it
+ * tears the device down, and the next probe has to know of it.
  *
  * Context: process, without group->mutex.
  */
 void iommu_quarantine_release(struct device *dev)
 {
 	struct quarantine *q = quarantine_get(dev);
+	struct quarantine_proof proof;
 
 	if (!q)
 		return;
 
 	if (q->has_sysfs)
 		sysfs_remove_group(&dev->kobj, &iommu_quarantine_group);
-	atomic_set(&q->state, Q_RELEASED);
+	quarantine_proof_leave(to_pci_dev(dev), &proof);
+	scoped_guard(spinlock, &q->lock)
+		q->proof = proof;
+	if (atomic_xchg(&q->state, Q_RELEASED) != Q_HEALTHY)
+		WRITE_ONCE(q->condemned, true);
 	quarantine_debug_release();
 	/* A reporter that still saw another state has raised its irq_work */
 	synchronize_rcu();
 	irq_work_sync(&q->irq_work);
 	disable_work_sync(&q->work);
-
-	xa_erase(&quarantines, q->key);
-	quarantine_put(q);
 	quarantine_put(q);
 }

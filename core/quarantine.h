@@ -12,6 +12,7 @@
 #include <linux/workqueue.h>
 
 struct dentry;
+struct pci_dev;
 struct task_struct;
 
 enum quarantine_state {
@@ -41,13 +42,13 @@ enum quarantine_event {
 struct quarantine_proof {
 	u16 command;
 	u16 msix;
-	u16 msi;
 	u16 ats;
 };
 
 /**
  * struct quarantine - the core's state of one device
- * @dev: the device; valid until iommu_quarantine_release() returns
+ * @dev: the device; valid until iommu_quarantine_release() returns, later only
+ *	compared
  * @backend: its IOMMU driver's half
  * @key: index in the table of all states
  * @ref: users that sleep; the rest is protected by RCU
@@ -64,10 +65,12 @@ struct quarantine_proof {
  * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
  * @has_sysfs: the files are there; probe and release only
+ * @condemned: broken when it was released, or reported since; the next device
+ *	of this address starts in quarantine unless @proof holds for it
  * @lock: protects @in_reset, @reset_failed and @proof
  * @in_reset: reset brackets of drivers/pci that are open
  * @reset_failed: one of the brackets had an error
- * @proof: sampled when the outermost bracket opened
+ * @proof: sampled when the outermost bracket opened, and at release
  * @proven: the outermost bracket closes with a proven reset; consumed by the
  *	lift that follows in the same task
  */
@@ -88,6 +91,7 @@ struct quarantine {
 	struct task_struct *blocker;
 	bool held;
 	bool has_sysfs;
+	bool condemned;
 
 	spinlock_t lock;	/* of what follows */
 	unsigned int in_reset;
@@ -103,6 +107,10 @@ struct quarantine *quarantine_get(struct device *dev);
 void quarantine_put(struct quarantine *q);
 const char *quarantine_cause_name(enum iommu_broken_cause cause);
 void quarantine_uevent(struct quarantine *q, const char *what);
+void quarantine_proof_leave(struct pci_dev *pdev,
+			    struct quarantine_proof *proof);
+bool quarantine_proof_holds(struct pci_dev *pdev,
+			    const struct quarantine_proof *before);
 
 #ifdef CONFIG_IOMMU_QUARANTINE_DEBUG
 void quarantine_debug_hold_work(struct quarantine *q);

@@ -12,9 +12,13 @@
  *
  * The Command register serves nearly always, since the PCI core sets Interrupt
  * Disable before it resets a function. Virtual functions hardwire that bit and
- * Memory Space Enable to 0; theirs are Bus Master Enable, MSI-X and ATS. Where
- * nothing was set that a reset could clear, the outcome is "unproven" and the
- * device stays in quarantine.
+ * Memory Space Enable to 0; theirs are Bus Master Enable, the MSI-X Function
+ * Mask and ATS. Where nothing was set that a reset could clear, the outcome is
+ * "unproven" and the device stays in quarantine.
+ *
+ * The same bits tell whether a device that is found in a slot was reset since
+ * another one, or itself, was removed there. So the PCI core's enumeration must
+ * leave them alone, which is why MSI and MSI-X Enable are not among them.
  */
 
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
@@ -27,8 +31,7 @@
 
 #define PROOF_COMMAND	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY |	\
 			 PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
-#define PROOF_MSIX	(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)
-#define PROOF_MSI	PCI_MSI_FLAGS_ENABLE
+#define PROOF_MSIX	PCI_MSIX_FLAGS_MASKALL
 #define PROOF_ATS	PCI_ATS_CTRL_ENABLE
 
 /* @failed: what a read that fails counts as, so that it never makes a proof */
@@ -56,9 +59,6 @@ static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof,
 	if (pdev->msix_cap)
 		proof->msix = proof_read(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
 					 PROOF_MSIX, failed);
-	if (pdev->msi_cap)
-		proof->msi = proof_read(pdev, pdev->msi_cap + PCI_MSI_FLAGS,
-					PROOF_MSI, failed);
 	if (pdev->ats_cap)
 		proof->ats = proof_read(pdev, pdev->ats_cap + PCI_ATS_CTRL,
 					PROOF_ATS, failed);
@@ -67,11 +67,19 @@ static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof,
 
 static bool proof_is_empty(const struct quarantine_proof *proof)
 {
-	return !(proof->command | proof->msix | proof->msi | proof->ats);
+	return !(proof->command | proof->msix | proof->ats);
 }
 
-static bool proof_holds(struct pci_dev *pdev,
-			const struct quarantine_proof *before)
+/**
+ * quarantine_proof_holds() - was a device reset since a proof was sampled?
+ * @pdev: the device, or the one that is in its place now
+ * @before: what was sampled
+ *
+ * Context: process.
+ * Return: true if everything that was set is clear.
+ */
+bool quarantine_proof_holds(struct pci_dev *pdev,
+			    const struct quarantine_proof *before)
 {
 	struct quarantine_proof now;
 
@@ -79,8 +87,8 @@ static bool proof_holds(struct pci_dev *pdev,
 		return false;
 	if (!proof_sample(pdev, &now, 0xffff))
 		return false;
-	return !(now.command & before->command) && !(now.msix & before->msix) &&
-	       !(now.msi & before->msi) && !(now.ats & before->ats);
+	return !(now.command & before->command) &&
+	       !(now.msix & before->msix) && !(now.ats & before->ats);
 }
 
 static void proof_set(struct pci_dev *pdev, int where, u16 bit)
@@ -107,6 +115,26 @@ static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
 		return;
 	proof_set(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_MASKALL);
 	proof_sample(pdev, proof, 0);
+}
+
+/**
+ * quarantine_proof_leave() - mark a device that is being removed
+ * @pdev: the device
+ * @proof: what has to be clear in a device that was reset since
+ *
+ * A device that does not answer cannot be marked. What it was is assumed: in
+ * use, with bus mastering and ATS on, as nobody could turn them off.
+ *
+ * Context: process.
+ */
+void quarantine_proof_leave(struct pci_dev *pdev,
+			    struct quarantine_proof *proof)
+{
+	proof_prepare(pdev, proof);
+	if (!proof_is_empty(proof))
+		return;
+	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
+	proof->ats = PROOF_ATS;
 }
 
 /**
@@ -187,7 +215,7 @@ void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc)
 
 	broken = atomic_read(&q->state) != Q_HEALTHY;
 	if (outermost)
-		q->proven = !failed && proof_holds(pdev, &proof);
+		q->proven = !failed && quarantine_proof_holds(pdev, &proof);
 	if (outermost && broken && !q->proven)
 		pci_warn(pdev, "reset %s, no recovery\n",
 			 failed ? "failed" : "did not reset the device");

@@ -921,6 +921,10 @@ static int vtd_probe(struct device_domain_info *info)
 	for (i = 0; !ret && i < vdev->nr_sids; i++)
 		ret = xa_insert(&vtd_devs, vtd_key(iommu, vdev->sids[i].sid),
 				vdev, GFP_KERNEL);
+	if (!ret && iommu_quarantine_condemned(info->dev)) {
+		atomic_inc(&intel_quarantine_active);
+		atomic_set(&vdev->state, VTD_FENCED);
+	}
 	if (!ret)
 		return 0;
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -403,6 +404,20 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* The port is the directory that the device's own one is in. */
+static void find_port(struct device *d)
+{
+	char path[PATH_MAX], *name;
+
+	d->port[0] = 0;
+	if (!realpath(d->dir, path))
+		return;
+	*strrchr(path, '/') = 0;
+	name = strrchr(path, '/');
+	if (name)
+		snprintf(d->port, sizeof(d->port), "%.15s", name + 1);
+}
+
 void find_devices(void)
 {
 	struct device *found[] = { &dev_a, &dev_b };
@@ -420,6 +435,7 @@ void find_devices(void)
 		snprintf(d.bdf, sizeof(d.bdf), "%.15s", names[i]->d_name);
 		snprintf(d.dir, sizeof(d.dir), "/sys/bus/pci/devices/%.15s", names[i]->d_name);
 		d.rid = bus << 8 | slot << 3 | fn;
+		find_port(&d);
 		if (read_hex(d.dir, "vendor") != IQ_VENDOR ||
 		    read_hex(d.dir, "device") != IQ_EP_DEVICE)
 			continue;
@@ -519,6 +535,11 @@ u32 map_pasid_page(struct device *d, u32 pasid)
 	return map_some(d, 1, pasid);
 }
 
+u32 map_private_pages(struct device *d, unsigned int count)
+{
+	return map_some(d, count, IQ_NO_PASID);
+}
+
 u32 map_with_ats(struct device *d, unsigned int count)
 {
 	u32 first = map_pages(d, count);
@@ -613,6 +634,13 @@ int attach(struct device *d)
 	return (int)job_run(CPU_SECOND, do_attach, &a, sizeof(a), "attach-returned");
 }
 
+int attach_peers(struct device *d, struct device *peer)
+{
+	struct iq_dev a = { .bdf = d->rid, .peer = peer->rid };
+
+	return (int)job_run(CPU_SECOND, do_attach, &a, sizeof(a), "attach-returned");
+}
+
 int detach(struct device *d)
 {
 	struct iq_dev a = { .bdf = d->rid };
@@ -701,6 +729,37 @@ bool state_is(struct device *d, const char *want)
 
 	state_of(d, buf, sizeof(buf));
 	return !strcmp(buf, want);
+}
+
+static bool port_update(struct device *d, long where, unsigned int mask, unsigned int val)
+{
+	char path[96];
+	unsigned char byte;
+	bool good;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", d->port);
+	f = fopen(path, "r+");
+	if (!f)
+		return false;
+	setbuf(f, NULL);
+	good = !fseek(f, where, SEEK_SET) && fread(&byte, 1, 1, f) == 1;
+	byte = (byte & ~mask) | val;
+	good = good && !fseek(f, where, SEEK_SET) && fwrite(&byte, 1, 1, f) == 1;
+	fclose(f);
+	return good;
+}
+
+#define PCI_BRIDGE_CONTROL	0x3e
+#define PCI_BRIDGE_CTL_BUS_RESET	0x40
+
+bool port_reset(struct device *d)
+{
+	bool good;
+
+	good = port_update(d, PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET,
+			   PCI_BRIDGE_CTL_BUS_RESET);
+	return port_update(d, PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET, 0) && good;
 }
 
 struct state_arg {

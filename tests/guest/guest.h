@@ -28,6 +28,7 @@ typedef uint64_t u64;
 struct device {
 	char bdf[16];		/* 0000:01:00.0 */
 	char dir[64];		/* its sysfs directory */
+	char port[16];		/* the port above it */
 	unsigned int rid;
 };
 
@@ -116,6 +117,7 @@ u32 ep_cmd(struct device *d, unsigned int cmd, u32 handle, u32 pattern);
 bool ats_enabled(struct device *d);	/* in its config space */
 
 u32 map_pages(struct device *d, unsigned int count);
+u32 map_private_pages(struct device *d, unsigned int count);
 u32 map_pasid_page(struct device *d, u32 pasid);
 int attach_pasid(struct device *d, u32 pasid);	/* 0 or -errno */
 int detach_pasid(struct device *d, u32 pasid);
@@ -134,6 +136,7 @@ struct iq_unmap unmap(int cpu, u32 first, unsigned int count,
 unsigned int damaged(u32 first, unsigned int count, u32 pattern);
 
 int attach(struct device *d);		/* 0 or -errno */
+int attach_peers(struct device *d, struct device *peer);	/* to its private domain */
 int detach(struct device *d);
 /* @file is relative to the device's sysfs directory, or absolute. */
 int device_write(struct device *d, const char *file, const char *text,
@@ -144,6 +147,8 @@ struct job *device_write_start(int cpu, struct device *d, const char *file,
 			       const char *text);
 struct job *attach_prepare(int cpu, struct device *d);
 int flr(struct device *d);
+/* Secondary bus reset behind the kernel's back, as a slot does it without power. */
+bool port_reset(struct device *d);
 void state_of(struct device *d, char *buf, size_t size);
 bool state_is(struct device *d, const char *want);
 bool wait_state(struct device *d, const char *want, unsigned int ms);

@@ -57,6 +57,8 @@ struct iq_endpoint {
 	struct mutex lock;
 	struct iq_worker *worker;
 	struct iommu_domain *domain;
+	/* It belongs to another endpoint. */
+	bool borrowed;
 	/* of PASID 1, 2, ... */
 	struct iommu_domain *pasid_domain[IQ_PASIDS];
 };
@@ -244,6 +246,13 @@ static int iq_page_map(struct iq_endpoint *ep, struct iq_page *pg, u32 handle)
 	return dma_mapping_error(dev, pg->iova);
 }
 
+static struct iommu_domain *iq_private_domain(struct iq_endpoint *ep, u32 pasid)
+{
+	if (pasid == IQ_NO_PASID)
+		return ep->domain;
+	return pasid > IQ_PASIDS ? NULL : ep->pasid_domain[pasid - 1];
+}
+
 static long iq_map_one(struct iq_endpoint *ep, u32 handle, u32 pasid)
 {
 	struct iq_page *pg;
@@ -258,10 +267,10 @@ static long iq_map_one(struct iq_endpoint *ep, u32 handle, u32 pasid)
 		ret = -ENOMEM;
 		goto free_pg;
 	}
-	if (pasid) {
-		pg->domain = ep->pasid_domain[pasid - 1];
+	if (pasid)
+		pg->domain = iq_private_domain(ep, pasid);
+	if (pasid != IQ_NO_PASID)
 		pg->pasid = pasid;
-	}
 	ret = iq_page_map(ep, pg, handle);
 	if (ret)
 		goto free_page;
@@ -308,7 +317,7 @@ static long iq_do_map(struct iq_map *a)
 	ep = iq_ep_use(a->bdf);
 	if (!ep)
 		return -ENODEV;
-	if (a->pasid && (a->pasid > IQ_PASIDS || !ep->pasid_domain[a->pasid - 1])) {
+	if (a->pasid && !iq_private_domain(ep, a->pasid)) {
 		iq_ep_unuse(ep);
 		return -ENOENT;
 	}
@@ -598,21 +607,46 @@ static long iq_do_neighbour(unsigned int cmd, struct iq_neighbour *a)
 
 /* ---- a private domain ---- */
 
-static long iq_attach(struct iq_endpoint *ep)
+static void iq_unmap_all(struct iommu_domain *domain)
 {
-	struct iommu_domain *domain;
+	struct iq_page *pg;
+	unsigned long i;
+
+	xa_for_each(&iq_pages, i, pg)
+		if (pg->domain == domain && pg->mapped)
+			iq_page_unmap(pg);
+}
+
+static long iq_attach(struct iq_endpoint *ep, struct iommu_domain *shared)
+{
+	struct iommu_domain *domain = shared;
 	int ret;
 
 	if (ep->domain)
 		return -EEXIST;
-	domain = iommu_paging_domain_alloc(&ep->pdev->dev);
+	if (!shared)
+		domain = iommu_paging_domain_alloc(&ep->pdev->dev);
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
 	ret = iommu_attach_device(domain, &ep->pdev->dev);
-	if (ret)
-		iommu_domain_free(domain);
-	else
+	if (!ret) {
 		ep->domain = domain;
+		ep->borrowed = shared;
+	} else if (!shared) {
+		iommu_domain_free(domain);
+	}
+	return ret;
+}
+
+static long iq_attach_peers(struct iq_endpoint *ep, u32 bdf)
+{
+	struct iq_endpoint *peer = iq_ep_use(bdf);
+	long ret;
+
+	if (!peer)
+		return -ENODEV;
+	ret = peer->domain && peer != ep ? iq_attach(ep, peer->domain) : -ENOENT;
+	iq_ep_unuse(peer);
 	return ret;
 }
 
@@ -620,8 +654,11 @@ static long iq_detach(struct iq_endpoint *ep)
 {
 	if (!ep->domain)
 		return -ENOENT;
+	if (!ep->borrowed)
+		iq_unmap_all(ep->domain);
 	iommu_detach_device(ep->domain, &ep->pdev->dev);
-	iommu_domain_free(ep->domain);
+	if (!ep->borrowed)
+		iommu_domain_free(ep->domain);
 	ep->domain = NULL;
 	return 0;
 }
@@ -651,15 +688,11 @@ static long iq_attach_pasid(struct iq_endpoint *ep, u32 pasid)
 static long iq_detach_pasid(struct iq_endpoint *ep, u32 pasid)
 {
 	struct iommu_domain *domain;
-	struct iq_page *pg;
-	unsigned long i;
 
 	domain = pasid > IQ_PASIDS ? NULL : ep->pasid_domain[pasid - 1];
 	if (!domain)
 		return -ENOENT;
-	xa_for_each(&iq_pages, i, pg)
-		if (pg->domain == domain && pg->mapped)
-			iq_page_unmap(pg);
+	iq_unmap_all(domain);
 	iommu_detach_device_pasid(domain, &ep->pdev->dev, pasid);
 	iommu_domain_free(domain);
 	ep->pasid_domain[pasid - 1] = NULL;
@@ -677,8 +710,10 @@ static long iq_do_domain(unsigned int cmd, struct iq_dev *a)
 	if (a->pasid)
 		ret = cmd == IQ_ATTACH ? iq_attach_pasid(ep, a->pasid) :
 					 iq_detach_pasid(ep, a->pasid);
+	else if (cmd == IQ_DETACH)
+		ret = iq_detach(ep);
 	else
-		ret = cmd == IQ_ATTACH ? iq_attach(ep) : iq_detach(ep);
+		ret = a->peer ? iq_attach_peers(ep, a->peer) : iq_attach(ep, NULL);
 	mutex_unlock(&ep->lock);
 	iq_ep_unuse(ep);
 	return ret;

@@ -89,6 +89,8 @@ struct iq_reg {
 	__u32 write;
 };
 
+#define IQ_NO_PASID		0xffffffff	/* the private domain without a PASID */
+
 /*
  * Map @count fresh pages, filled with zeroes, one mapping each: by the DMA API,
  * or in the private domain of @pasid when that is not 0.
@@ -160,11 +162,14 @@ struct iq_neighbour {
 
 /*
  * A private paging domain for one endpoint, or for one PASID of it; the errno
- * is the ioctl's. A detach unmaps what was mapped there.
+ * is the ioctl's. With @peer it is the one that this endpoint has already, which
+ * has to be detached from the peer last. A detach unmaps what was mapped there.
  */
 struct iq_dev {
 	__u32 bdf;
 	__u32 pasid;
+	__u32 peer;
+	__u32 pad;
 };
 
 /* Per CPU heartbeat in hard irq context: the longest time without one. */

@@ -427,6 +427,49 @@ static void s_neighbour_quiet(void)
 	neighbour(0, 0);
 }
 
+/*
+ * C3, C4: both devices live in one domain, so that each flush of it asks both.
+ * With the work held the dead one stays in it, fenced: what is not asked must
+ * not make the flush start again, and the healthy one is asked every time.
+ * Red: plain.
+ */
+static void s_shared_domain(void)
+{
+	u32 page[2], inv;
+
+	needs_hold(HOLD_WORK);
+	begin();
+	check_eq((u64)-attach(&dev_b), 0, "attach");
+	check_eq((u64)-attach_peers(&dev_a, &dev_b), 0, "attach-to-peers");
+	if (grafted)
+		require(!write_file(HOLD_WORK, "1"), "work-hold-armed", HOLD_WORK);
+	for (int i = 0; i < 2; i++) {
+		page[i] = map_private_pages(&dev_b, 1);
+		ep_cmd(&dev_a, EP_FETCH, page[i], 0);
+		ep_cmd(&dev_b, EP_FETCH, page[i], 0);
+	}
+	check_eq(ep_read(&dev_a, EP_ATC_ENTRIES), 2, "dead-one-has-fetched");
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	inv = ctl_read(&dev_b, CTL_INV_TOTAL);
+	for (int i = 0; i < 2; i++) {
+		struct iq_unmap u = unmap(CPU_CULPRIT, page[i], 1, REUSED);
+
+		ctl_write(&dev_a, CTL_DOORBELL, 1);
+		check_fenced(&dev_a, &u);
+		check_eq(ep_read(&dev_b, EP_ATC_ENTRIES), 1 - i, "neighbour-was-asked");
+	}
+	check_ge(ctl_read(&dev_b, CTL_INV_TOTAL), inv + 2, "neighbour-invalidations");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
+	check_eq((u64)-detach(&dev_a), 0, "detach");
+	check_eq((u64)-detach(&dev_b), 0, "detach-peer");
+	check_recovered(&dev_a);
+	check_innocent(&dev_b, base_b);
+}
+
 /* ---- recovery ---- */
 
 /*
@@ -691,16 +734,20 @@ static void s_unbind_wedged(void)
 	check_recovered(&dev_a);
 }
 
-static void come_back(struct device *d)
+static void rescan(struct device *d)
 {
 	check(!device_present(d), "removed", "%s", d->bdf);
 	healthy_io(&dev_b);
-	/* Another card in the same slot. */
-	ctl_write(d, CTL_WEDGE, WEDGE_HEALTHY);
 	check_eq((u64)-device_write(d, "/sys/bus/pci/rescan", "1", "rescan-returned"),
 		 0, "rescan");
 	require(device_present(d), "found-again", "%s", d->bdf);
-	ep_cmd(d, EP_FLUSH, 0, 0);
+}
+
+/* Another card in the same slot: what is in it was reset with the slot. */
+static void come_back(struct device *d)
+{
+	require(port_reset(d), "slot-reset", "above %s", d->bdf);
+	rescan(d);
 	if (grafted) {
 		check(state_is(d, "healthy"), "healthy-again", "%s", d->bdf);
 		check_eq(broken_count(d), 0, "count-starts-anew");
@@ -740,6 +787,45 @@ static void s_remove_wedged(void)
 	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
 	come_back(&dev_a);
+}
+
+/*
+ * C7: "remove" and "rescan" are no reset. The card comes back with what it has
+ * cached, so it comes back fenced and in quarantine. With @early nobody had
+ * noticed that it is broken when the removal began.
+ */
+static void rescanned(bool early)
+{
+	u32 page;
+
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	if (!early) {
+		unmap(CPU_CULPRIT, page, 1, REUSED);
+		check_quarantined(&dev_a, base_a, 1);
+	}
+	remove_it();
+	rescan(&dev_a);
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(damaged(page, 1, 0), 0, "page-intact");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_quarantined(&dev_a, 0, 1);
+	check_still_quarantined(&dev_a);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+/* Red: plain. */
+static void s_rescan_quarantined(void)
+{
+	rescanned(false);
+}
+
+/* Red: plain (remove-returned). */
+static void s_rescan_wedged(void)
+{
+	rescanned(true);
 }
 
 static bool is_done(void *job)
@@ -1154,7 +1240,7 @@ static bool port_is_master(struct device *d)
 	unsigned char cfg[6] = { 0 };
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/../config", d->dir);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", d->port);
 	f = fopen(path, "r");
 	if (!f)
 		return false;
@@ -1219,6 +1305,7 @@ const struct scenario scenarios[] = {
 	{ "dead_read", "main", s_dead_read },
 	{ "neighbour_unmaps", "main", s_neighbour_unmaps },
 	{ "neighbour_quiet", "main", s_neighbour_quiet },
+	{ "shared_domain", "main", s_shared_domain },
 	{ "irte", "main", s_irte },
 	{ "hold_flush", "main", s_hold_flush },
 	{ "hold_attach", "main", s_hold_attach },
@@ -1227,6 +1314,8 @@ const struct scenario scenarios[] = {
 	{ "remove_quarantined", "main", s_remove_quarantined },
 	{ "remove_wedged", "main", s_remove_wedged },
 	{ "remove_pending", "main", s_remove_pending },
+	{ "rescan_quarantined", "main", s_rescan_quarantined },
+	{ "rescan_wedged", "main", s_rescan_wedged },
 	{ "admin", "main", s_admin },
 	{ "events", "main", s_events },
 	{ "failing_reset", "slow", s_failing_reset },

@@ -89,6 +89,7 @@ void iommu_quarantine_report(struct device *dev,
 u32 iommu_quarantine_epoch(struct device *dev);
 bool iommu_quarantine_enabled(void);
 bool iommu_quarantine_reports(void);
+bool iommu_quarantine_condemned(struct device *dev);
 enum iommu_last_resort iommu_quarantine_last_resort(void);
 
 /* for drivers/iommu/iommu.c */
