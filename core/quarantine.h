@@ -11,7 +11,6 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-struct dentry;
 struct pci_dev;
 struct task_struct;
 
@@ -112,10 +111,12 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 bool quarantine_proof_holds(struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
 
+u64 quarantine_counter(enum iommu_quarantine_counter counter);
+
 #ifdef CONFIG_IOMMU_QUARANTINE_DEBUG
 void quarantine_debug_hold_work(struct quarantine *q);
 void quarantine_debug_release(void);
-struct dentry *iommu_quarantine_debugfs_dir(void);
+u64 quarantine_debug_wait_bound(void);
 #else
 static inline void quarantine_debug_hold_work(struct quarantine *q)
 {
@@ -123,6 +124,11 @@ static inline void quarantine_debug_hold_work(struct quarantine *q)
 
 static inline void quarantine_debug_release(void)
 {
+}
+
+static inline u64 quarantine_debug_wait_bound(void)
+{
+	return 0;
 }
 #endif
 

@@ -18,17 +18,6 @@ enum vtd_state {
 	VTD_FENCED,	/* and its ATS permission is gone */
 };
 
-enum vtd_stat {
-	VTD_STAT_TIMEOUTS,	/* ITE seen */
-	VTD_STAT_FENCES,	/* devices fenced */
-	VTD_STAT_NARROWINGS,	/* ITE without a usable source id */
-	VTD_STAT_SCRUBBED,	/* descriptors taken out of the standing queue */
-	VTD_STAT_FILTERED,	/* descriptors not queued */
-	VTD_STAT_RERUNS,	/* submissions run again for an innocent device */
-	VTD_STAT_LOST,		/* waits given up: memory was not protected */
-	VTD_NR_STATS
-};
-
 /**
  * struct vtd_dev - the backend's state of one ATS device
  * @info: the driver's view of it
@@ -58,18 +47,5 @@ struct vtd_dev {
 		u64 taken;	/* permission bits taken out; under @lock */
 	} sids[] __counted_by(nr_sids);
 };
-
-extern u64 vtd_wait_bound_ns;
-
-void vtd_stat_inc(enum vtd_stat stat);
-u64 vtd_stat_read(enum vtd_stat stat);
-
-#ifdef CONFIG_IOMMU_QUARANTINE_DEBUG
-void vtd_debug_hold_fence(void);
-#else
-static inline void vtd_debug_hold_fence(void)
-{
-}
-#endif
 
 #endif /* __INTEL_QUARANTINE_BACKEND_H */

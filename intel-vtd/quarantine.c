@@ -35,7 +35,6 @@
 #include <linux/dmar.h>
 #include <linux/init.h>
 #include <linux/iommu.h>
-#include <linux/nmi.h>
 #include <linux/panic.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
@@ -53,7 +52,7 @@
  * up to 50 %), the hardware gives up after that or earlier: past two minutes it
  * is the IOMMU itself that does not answer.
  */
-u64 vtd_wait_bound_ns = 120ULL * NSEC_PER_SEC;
+#define VTD_WAIT_BOUND_NS	(120ULL * NSEC_PER_SEC)
 
 /* From then on the watchdogs are told that this CPU waits for hardware */
 #define VTD_WAIT_LONG_NS	(1ULL * NSEC_PER_SEC)
@@ -79,20 +78,8 @@ static DEFINE_XARRAY(vtd_devs);
 
 atomic_t intel_quarantine_active = ATOMIC_INIT(0);
 
-static atomic64_t vtd_stats[VTD_NR_STATS];
-
 /* Where harmless wait descriptors write; hardware may do so at any later time */
 static u32 vtd_scratch;
-
-void vtd_stat_inc(enum vtd_stat stat)
-{
-	atomic64_inc(&vtd_stats[stat]);
-}
-
-u64 vtd_stat_read(enum vtd_stat stat)
-{
-	return atomic64_read(&vtd_stats[stat]);
-}
 
 static struct vtd_unit *vtd_unit(struct intel_iommu *iommu)
 {
@@ -185,7 +172,7 @@ bool intel_quarantine_filter(struct intel_iommu *iommu, void *slot,
 	}
 
 	vtd_make_harmless(slot, size);
-	vtd_stat_inc(VTD_STAT_FILTERED);
+	iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
 	return true;
 }
 
@@ -301,7 +288,7 @@ static void vtd_scrub(struct intel_iommu *iommu, int head)
 		 */
 		if (qi->desc_status[i] == QI_IN_USE)
 			qi->desc_status[i] = QI_QUARANTINE_DROPPED;
-		vtd_stat_inc(VTD_STAT_SCRUBBED);
+		iommu_quarantine_count(IOMMU_QUARANTINE_SCRUBBED);
 	}
 	/* The clearing of ITE, which starts the queue, is ordered by writel() */
 }
@@ -330,7 +317,7 @@ void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err)
 	struct vtd_window win;
 	int head;
 
-	vtd_stat_inc(VTD_STAT_TIMEOUTS);
+	iommu_quarantine_count(IOMMU_QUARANTINE_TIMEOUTS);
 
 	guard(rcu)();
 	if (named)
@@ -359,7 +346,7 @@ void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err)
 	if (named && vdev) {
 		vtd_accuse(vdev, IOMMU_BROKEN_ATS_TIMEOUT, fault, iqe_err);
 	} else if (!named) {
-		vtd_stat_inc(VTD_STAT_NARROWINGS);
+		iommu_quarantine_count(IOMMU_QUARANTINE_NARROWINGS);
 		if (win.devices == 1 && win.last && !unit->murky)
 			vtd_accuse(win.last, IOMMU_BROKEN_ATS_NARROWED, fault,
 				   iqe_err);
@@ -422,11 +409,10 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
 		wait->start = now;
 		wait->ites = unit->ites;
 	}
-	if (now - wait->start > VTD_WAIT_LONG_NS) {
-		touch_nmi_watchdog();
-		rcu_cpu_stall_reset();
-	}
-	return now - wait->start > READ_ONCE(vtd_wait_bound_ns) ? -EIO : rc;
+	if (now - wait->start > VTD_WAIT_LONG_NS)
+		iommu_quarantine_wait_for_hardware();
+	return now - wait->start > iommu_quarantine_wait_bound(VTD_WAIT_BOUND_NS) ?
+		-EIO : rc;
 }
 
 /**
@@ -440,7 +426,7 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
  */
 bool intel_quarantine_lost(struct intel_iommu *iommu)
 {
-	touch_nmi_watchdog();
+	iommu_quarantine_wait_for_hardware();
 	return READ_ONCE(vtd_unit(iommu)->lost);
 }
 
@@ -504,29 +490,13 @@ static int vtd_invalidate_contexts(struct intel_iommu *iommu)
 	return vtd_submit(iommu, desc, n);
 }
 
-/*
- * The last resort for one device, if the operator wants it: no DMA passes the
- * port above it any more, whatever the IOMMU does. Returns false if it does.
- */
+/* See iommu_quarantine_cut_off(). Returns false if the device can still write. */
 static bool vtd_cut_off(struct vtd_dev *vdev)
 {
-	struct pci_dev *pdev = to_pci_dev(vdev->info->dev);
-	struct pci_dev *port = pci_upstream_bridge(pdev) ?: pdev;
-	u16 command;
-
-	if (iommu_quarantine_last_resort() != IOMMU_LAST_RESORT_BUSMASTER)
-		return false;
-	if (READ_ONCE(vdev->cut_off))
-		return true;
-	if (pci_read_config_word(port, PCI_COMMAND, &command) ||
-	    PCI_POSSIBLE_ERROR(command) ||
-	    pci_write_config_word(port, PCI_COMMAND,
-				  command & ~PCI_COMMAND_MASTER))
-		return false;
-	WRITE_ONCE(vdev->cut_off, true);
-	pci_emerg(port, "iommu-quarantine: bus mastering turned off, neither %s nor its IOMMU answered\n",
-		  dev_name(&pdev->dev));
-	return true;
+	if (!READ_ONCE(vdev->cut_off))
+		WRITE_ONCE(vdev->cut_off,
+			   iommu_quarantine_cut_off(to_pci_dev(vdev->info->dev)));
+	return vdev->cut_off;
 }
 
 /*
@@ -543,7 +513,7 @@ static void vtd_fence(struct vtd_dev *vdev)
 	u16 sid;
 	int rc;
 
-	vtd_debug_hold_fence();
+	iommu_quarantine_hold_fence();
 
 	for (i = 0; i < vdev->nr_sids; i++) {
 		sid = vdev->sids[i].sid;
@@ -569,7 +539,7 @@ static void vtd_fence(struct vtd_dev *vdev)
 	/* Pairs with atomic_set_release() in vtd_accuse(): evidence is there */
 	if (atomic_cmpxchg(&vdev->state, VTD_FENCING, VTD_FENCED) ==
 	    VTD_FENCING) {
-		vtd_stat_inc(VTD_STAT_FENCES);
+		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
 		iommu_quarantine_report(vdev->info->dev, &vdev->evidence);
 	}
 }
@@ -621,8 +591,7 @@ static void vtd_narrow(struct intel_iommu *iommu)
 	if (atomic_cmpxchg_acquire(&unit->narrowing, 0, 1)) {
 		local_irq_restore(flags);
 		while (atomic_read(&unit->narrowing) && !READ_ONCE(unit->lost)) {
-			touch_nmi_watchdog();
-			rcu_cpu_stall_reset();
+			iommu_quarantine_wait_for_hardware();
 			cpu_relax();
 		}
 		return;
@@ -662,7 +631,6 @@ static void vtd_give_up(struct intel_iommu *iommu, struct qi_desc *desc,
 			unsigned int count)
 {
 	struct vtd_unit *unit = vtd_unit(iommu);
-	static atomic_t said = ATOMIC_INIT(0);
 	bool protected = true;
 	struct vtd_dev *vdev;
 	unsigned int i;
@@ -696,15 +664,8 @@ static void vtd_give_up(struct intel_iommu *iommu, struct qi_desc *desc,
 		};
 		iommu_quarantine_report(vdev->info->dev, &vdev->evidence);
 	}
-	if (protected)
-		return;
-
-	vtd_stat_inc(VTD_STAT_LOST);
-	if (!atomic_xchg(&said, 1)) {
-		pr_emerg("memory is no longer protected from DMA below %s\n",
-			 iommu->name);
-		add_taint(TAINT_MACHINE_CHECK, LOCKDEP_STILL_OK);
-	}
+	if (!protected)
+		iommu_quarantine_unprotected(iommu->name);
 }
 
 /**
@@ -769,7 +730,7 @@ int __intel_quarantine_settle(struct intel_iommu *iommu, struct qi_desc *desc,
 			rc = -EAGAIN;
 	}
 	if (rc == -EAGAIN) {
-		vtd_stat_inc(VTD_STAT_RERUNS);
+		iommu_quarantine_count(IOMMU_QUARANTINE_RERUNS);
 		*wait = (struct intel_quarantine_wait){};
 	}
 	return rc;

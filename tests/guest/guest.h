@@ -176,10 +176,10 @@ extern const unsigned int n_scenarios;
 
 bool demo(void);		/* false when the machine is lost */
 
-#define HOLD_FENCE	"/sys/kernel/debug/iommu_quarantine/intel/hold_fence"
-#define HOLD_WORK	"/sys/kernel/debug/iommu_quarantine/core/hold_work"
-#define WAIT_BOUND	"/sys/kernel/debug/iommu_quarantine/intel/wait_bound_ns"
-#define STATS		"/sys/kernel/debug/iommu_quarantine/intel/stats"
+#define HOLD_FENCE	"/sys/kernel/debug/iommu_quarantine/hold_fence"
+#define HOLD_WORK	"/sys/kernel/debug/iommu_quarantine/hold_work"
+#define WAIT_BOUND	"/sys/kernel/debug/iommu_quarantine/wait_bound_ns"
+#define STATS		"/sys/kernel/debug/iommu_quarantine/stats"
 #define TRACING		"/sys/kernel/tracing"
 #define UEVENTS		"/uevents"
 

@@ -49,6 +49,28 @@ enum iommu_last_resort {
 };
 
 /**
+ * enum iommu_quarantine_counter - what the backends count, for debugfs
+ * @IOMMU_QUARANTINE_TIMEOUTS: timeouts that the hardware reported
+ * @IOMMU_QUARANTINE_FENCES: devices fenced
+ * @IOMMU_QUARANTINE_NARROWINGS: timeouts of which nobody was named
+ * @IOMMU_QUARANTINE_SCRUBBED: commands taken out of a standing queue
+ * @IOMMU_QUARANTINE_FILTERED: commands not queued
+ * @IOMMU_QUARANTINE_RERUNS: commands run again for an innocent device
+ * @IOMMU_QUARANTINE_LOST: waits given up, memory was not protected
+ * @IOMMU_QUARANTINE_COUNTERS: their number
+ */
+enum iommu_quarantine_counter {
+	IOMMU_QUARANTINE_TIMEOUTS,
+	IOMMU_QUARANTINE_FENCES,
+	IOMMU_QUARANTINE_NARROWINGS,
+	IOMMU_QUARANTINE_SCRUBBED,
+	IOMMU_QUARANTINE_FILTERED,
+	IOMMU_QUARANTINE_RERUNS,
+	IOMMU_QUARANTINE_LOST,
+	IOMMU_QUARANTINE_COUNTERS
+};
+
+/**
  * struct iommu_broken_evidence - what a backend knows about a breakage
  * @cause: see enum iommu_broken_cause
  * @epoch: iommu_quarantine_epoch() of the time when the breakage was noticed
@@ -91,6 +113,19 @@ bool iommu_quarantine_enabled(void);
 bool iommu_quarantine_reports(void);
 bool iommu_quarantine_condemned(struct device *dev);
 enum iommu_last_resort iommu_quarantine_last_resort(void);
+void iommu_quarantine_count(enum iommu_quarantine_counter counter);
+void iommu_quarantine_wait_for_hardware(void);
+u64 iommu_quarantine_wait_bound(u64 vendor_ns);
+bool iommu_quarantine_cut_off(struct pci_dev *pdev);
+void iommu_quarantine_unprotected(const char *iommu);
+
+#ifdef CONFIG_IOMMU_QUARANTINE_DEBUG
+void iommu_quarantine_hold_fence(void);
+#else
+static inline void iommu_quarantine_hold_fence(void)
+{
+}
+#endif
 
 /* for drivers/iommu/iommu.c */
 void iommu_quarantine_probe(struct device *dev);

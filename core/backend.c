@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What backends have in common while they wait for hardware, or in vain. */
+
+#define pr_fmt(fmt) "iommu-quarantine: " fmt
+
+#include <linux/atomic.h>
+#include <linux/iommu-quarantine.h>
+#include <linux/nmi.h>
+#include <linux/panic.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+
+#include "quarantine.h"
+
+static atomic64_t counters[IOMMU_QUARANTINE_COUNTERS];
+
+/**
+ * iommu_quarantine_count() - count something for debugfs
+ * @counter: what
+ *
+ * Context: any.
+ */
+void iommu_quarantine_count(enum iommu_quarantine_counter counter)
+{
+	atomic64_inc(&counters[counter]);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_count);
+
+u64 quarantine_counter(enum iommu_quarantine_counter counter)
+{
+	return atomic64_read(&counters[counter]);
+}
+
+/**
+ * iommu_quarantine_wait_for_hardware() - one round of a long, bounded wait
+ *
+ * Tells the watchdogs that this CPU stands with irqs off because the hardware
+ * has not answered yet, and that this will end.
+ *
+ * Context: any.
+ */
+void iommu_quarantine_wait_for_hardware(void)
+{
+	touch_nmi_watchdog();
+	rcu_cpu_stall_reset();
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_wait_for_hardware);
+
+/**
+ * iommu_quarantine_wait_bound() - how long to wait for the hardware's word
+ * @vendor_ns: the bound that the vendor's specification asks for, in ns
+ *
+ * Context: any.
+ * Return: @vendor_ns, or what a test has set in debugfs instead, in ns.
+ */
+u64 iommu_quarantine_wait_bound(u64 vendor_ns)
+{
+	return quarantine_debug_wait_bound() ?: vendor_ns;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_wait_bound);
+
+/**
+ * iommu_quarantine_cut_off() - the last resort for one device
+ * @pdev: the device, kept by the caller from being freed
+ *
+ * If the operator wants it, no DMA passes the port above the device any more,
+ * whatever the IOMMU does.
+ *
+ * Context: any in which configuration space can be accessed; irqs may be off.
+ * Return: true if bus mastering of the port is off.
+ */
+bool iommu_quarantine_cut_off(struct pci_dev *pdev)
+{
+	struct pci_dev *port = pci_upstream_bridge(pdev) ?: pdev;
+	u16 command;
+
+	if (iommu_quarantine_last_resort() != IOMMU_LAST_RESORT_BUSMASTER)
+		return false;
+	if (pci_read_config_word(port, PCI_COMMAND, &command) ||
+	    PCI_POSSIBLE_ERROR(command) ||
+	    pci_write_config_word(port, PCI_COMMAND,
+				  command & ~PCI_COMMAND_MASTER))
+		return false;
+	pci_emerg(port, "iommu-quarantine: bus mastering turned off, neither %s nor its IOMMU answered\n",
+		  pci_name(pdev));
+	return true;
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_cut_off);
+
+/**
+ * iommu_quarantine_unprotected() - a flush returns without protection
+ * @iommu: name of the IOMMU that does not answer
+ *
+ * The bound is over and the operator allows no last resort, or it does not
+ * help. Said once by a message and a taint, and counted.
+ *
+ * Context: any.
+ */
+void iommu_quarantine_unprotected(const char *iommu)
+{
+	static atomic_t said = ATOMIC_INIT(0);
+
+	iommu_quarantine_count(IOMMU_QUARANTINE_LOST);
+	if (atomic_xchg(&said, 1))
+		return;
+	pr_emerg("memory is no longer protected from DMA below %s\n", iommu);
+	add_taint(TAINT_MACHINE_CHECK, LOCKDEP_STILL_OK);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_unprotected);
