@@ -747,6 +747,35 @@ static int vtd_sid_index(struct vtd_dev *vdev, u16 sid)
 	return -1;
 }
 
+/*
+ * A driver's store into a context entry. The decision whether the device may
+ * have the permission and the store are one with regard to the fence.
+ */
+static void vtd_store(struct intel_iommu *iommu, u16 sid,
+		      struct context_entry *context,
+		      void (*store)(struct context_entry *))
+{
+	struct vtd_dev *vdev;
+	unsigned long flags;
+	int n;
+
+	guard(rcu)();
+	vdev = vtd_find(iommu, sid);
+	if (!vdev) {
+		store(context);
+		return;
+	}
+	n = vtd_sid_index(vdev, sid);
+	raw_spin_lock_irqsave(&vdev->lock, flags);
+	if (vtd_is_fenced(vdev))
+		context->lo = vtd_masked(vdev, n, context->lo);
+	store(context);
+	/* Emptied: what keeps the device from filling the fault log stays */
+	if (vtd_is_fenced(vdev))
+		context->lo = vtd_masked(vdev, n, context->lo);
+	raw_spin_unlock_irqrestore(&vdev->lock, flags);
+}
+
 /**
  * intel_quarantine_set_present() - make a context entry visible to hardware
  * @iommu: the IOMMU
@@ -756,29 +785,14 @@ static int vtd_sid_index(struct vtd_dev *vdev, u16 sid)
  *
  * Stands where the driver calls context_set_present(). An attach that runs
  * while the device is being fenced must not bring the permission back, not for
- * an instant: so the decision and the store are one with regard to the fence.
+ * an instant.
  *
  * Context: iommu->lock held.
  */
 void intel_quarantine_set_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				  struct context_entry *context)
 {
-	u16 sid = PCI_DEVID(bus, devfn);
-	struct vtd_dev *vdev;
-	unsigned long flags;
-
-	guard(rcu)();
-	vdev = vtd_find(iommu, sid);
-	if (!vdev) {
-		context_set_present(context);
-		return;
-	}
-	raw_spin_lock_irqsave(&vdev->lock, flags);
-	if (vtd_is_fenced(vdev))
-		context->lo = vtd_masked(vdev, vtd_sid_index(vdev, sid),
-					 context->lo);
-	context_set_present(context);
-	raw_spin_unlock_irqrestore(&vdev->lock, flags);
+	vtd_store(iommu, PCI_DEVID(bus, devfn), context, context_set_present);
 }
 
 /**
@@ -796,18 +810,7 @@ void intel_quarantine_set_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 void intel_quarantine_clear_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				    struct context_entry *context)
 {
-	struct vtd_dev *vdev;
-	unsigned long flags;
-
-	guard(rcu)();
-	vdev = vtd_find(iommu, PCI_DEVID(bus, devfn));
-	if (!vdev) {
-		context_clear_present(context);
-		return;
-	}
-	raw_spin_lock_irqsave(&vdev->lock, flags);
-	context_clear_present(context);
-	raw_spin_unlock_irqrestore(&vdev->lock, flags);
+	vtd_store(iommu, PCI_DEVID(bus, devfn), context, context_clear_present);
 }
 
 /**
@@ -826,20 +829,7 @@ void intel_quarantine_clear_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 void intel_quarantine_clear_entry(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				  struct context_entry *context)
 {
-	struct vtd_dev *vdev;
-	unsigned long flags;
-
-	guard(rcu)();
-	vdev = vtd_find(iommu, PCI_DEVID(bus, devfn));
-	if (!vdev) {
-		context_clear_entry(context);
-		return;
-	}
-	raw_spin_lock_irqsave(&vdev->lock, flags);
-	context_clear_entry(context);
-	if (vtd_is_fenced(vdev))
-		context->lo = VTD_CONTEXT_FPD;
-	raw_spin_unlock_irqrestore(&vdev->lock, flags);
+	vtd_store(iommu, PCI_DEVID(bus, devfn), context, context_clear_entry);
 }
 
 /* More aliases than any quirk gives to one device */

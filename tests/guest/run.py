@@ -542,8 +542,9 @@ MUTANTS = [
      "\t\t\t\tvtd_fence(vdev);\n\t\t\t\tatomic_set(&busy, 0);\n"
      "\t\t\t} else\n", "hold_flush", "second-page-damaged", ("scalable",)),
     ("writer-not-masked", VTD,
-     r"if \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(",
-     "if (false)\n\t\tcontext->lo = vtd_masked(", "hold_attach", "stale-writes-through",
+     r"\tif \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(vdev, n, context->lo\);\n"
+     r"(\tstore\(context\);\n)[^;]*;\n",
+     "\tstore(context);\n", "hold_attach", "stale-writes-through",
      ("legacy",)),
     ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus", "timeouts",
      ("scalable",)),
