@@ -43,6 +43,9 @@
 
 static DEFINE_XARRAY(quarantines);
 
+/* Of our own: a driver's reclaim may wait for the device to be blocked */
+static struct workqueue_struct *quarantine_wq;
+
 static DEFINE_MUTEX(backends_lock);
 static LIST_HEAD(backends);
 
@@ -267,7 +270,7 @@ static void quarantine_irq_work(struct irq_work *work)
 {
 	struct quarantine *q = container_of(work, struct quarantine, irq_work);
 
-	queue_work(system_unbound_wq, &q->work);
+	queue_work(quarantine_wq, &q->work);
 }
 
 /**
@@ -456,7 +459,7 @@ void iommu_quarantine_reattached(struct device *dev)
 	trace_iommu_device_recovered(dev, q->backend->name,
 				     atomic_read(&q->epoch));
 	set_bit(Q_EVENT_RECOVERED, &q->events);
-	queue_work(system_unbound_wq, &q->work);
+	queue_work(quarantine_wq, &q->work);
 }
 
 static struct iommu_quarantine_backend *
@@ -548,7 +551,7 @@ void iommu_quarantine_probe(struct device *dev)
 	if (!backend)
 		return;
 
-	q = kzalloc_obj(*q);
+	q = quarantine_wq ? kzalloc_obj(*q) : NULL;
 	if (!q)
 		goto err_warn;
 	q->dev = dev;
@@ -578,16 +581,34 @@ void iommu_quarantine_probe(struct device *dev)
 		dev_warn(dev, "no sysfs files: %d\n", ret);
 	else
 		q->has_sysfs = true;
-	if (condemned) {
-		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
-		queue_work(system_unbound_wq, &q->work);
-	}
 	return;
 
 err_free:
 	kfree(q);
 err_warn:
 	dev_warn(dev, "no state for the quarantine, it can only be fenced\n");
+}
+
+/**
+ * iommu_quarantine_probed() - the IOMMU driver is ready with a device
+ * @dev: the device
+ *
+ * Not before: some drivers turn ATS on last.
+ *
+ * Context: process, no lock of the IOMMU held.
+ */
+void iommu_quarantine_probed(struct device *dev)
+{
+	struct quarantine *q = quarantine_get(dev);
+
+	if (!q)
+		return;
+	if (atomic_read(&q->state) == Q_REPORTED &&
+	    test_bit(Q_EVENT_BROKEN, &q->events)) {
+		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
+		queue_work(quarantine_wq, &q->work);
+	}
+	quarantine_put(q);
 }
 
 /**
@@ -624,3 +645,12 @@ void iommu_quarantine_release(struct device *dev)
 	disable_work_sync(&q->work);
 	quarantine_put(q);
 }
+
+/* Before any driver probes its first device */
+static int __init quarantine_init(void)
+{
+	quarantine_wq = alloc_workqueue("iommu-quarantine",
+					WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return quarantine_wq ? 0 : -ENOMEM;
+}
+core_initcall(quarantine_init);

@@ -116,8 +116,8 @@ static void iq_ep_put(struct iq_endpoint *ep)
 	kref_put(&ep->ref, iq_ep_release);
 }
 
-/* Returns the endpoint with its use semaphore held for reading. */
-static struct iq_endpoint *iq_ep_use(u32 bdf)
+/* @peer: while another endpoint is in use */
+static struct iq_endpoint *__iq_ep_use(u32 bdf, bool peer)
 {
 	struct iq_endpoint *ep, *found = NULL;
 
@@ -132,13 +132,19 @@ static struct iq_endpoint *iq_ep_use(u32 bdf)
 	if (!found)
 		return NULL;
 
-	down_read(&found->use);
+	down_read_nested(&found->use, peer);
 	if (found->gone) {
 		up_read(&found->use);
 		iq_ep_put(found);
 		return NULL;
 	}
 	return found;
+}
+
+/* Returns the endpoint with its use semaphore held for reading. */
+static struct iq_endpoint *iq_ep_use(u32 bdf)
+{
+	return __iq_ep_use(bdf, false);
 }
 
 static void iq_ep_unuse(struct iq_endpoint *ep)
@@ -640,7 +646,7 @@ static long iq_attach(struct iq_endpoint *ep, struct iommu_domain *shared)
 
 static long iq_attach_peers(struct iq_endpoint *ep, u32 bdf)
 {
-	struct iq_endpoint *peer = iq_ep_use(bdf);
+	struct iq_endpoint *peer = __iq_ep_use(bdf, true);
 	long ret;
 
 	if (!peer)

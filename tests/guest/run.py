@@ -39,11 +39,11 @@ KEEP_RUNS = 8
 VMS_AT_ONCE = int(os.environ.get("IQ_VMS", "2"))
 
 MACHINES = {
-    "legacy": ("device-iotlb=on,intremap=on,aw-bits=48", "intel_iommu=on,sm_off"),
-    "scalable": ("device-iotlb=on,intremap=on,aw-bits=48,x-scalable-mode=on,x-flts=on,"
+    "legacy": ("device-iotlb=on,intremap=on,eim=on,aw-bits=48", "intel_iommu=on,sm_off"),
+    "scalable": ("device-iotlb=on,intremap=on,eim=on,aw-bits=48,x-scalable-mode=on,x-flts=on,"
                  "x-pasid-mode=on",
                  "intel_iommu=on,sm_on iq.pasids=1"),
-    "legacy-cm": ("device-iotlb=on,intremap=on,aw-bits=48,caching-mode=on",
+    "legacy-cm": ("device-iotlb=on,intremap=on,eim=on,aw-bits=48,caching-mode=on",
                   "intel_iommu=on,sm_off"),
 }
 
@@ -268,21 +268,30 @@ class Vm:
         ]
 
     def run(self):
-        """Boot, and again, twice at most, if an idle CPU lost its timer."""
+        """Boot, and again, twice at most, if the boot proves nothing."""
         for attempt in range(3):
             self.lines, self.why = [], None
             self.boot()
-            if not self.deaf() or attempt == 2:
+            reason = ("nothing was tested yet" if self.unborn() else
+                      "an idle CPU lost its timer" if self.deaf() else None)
+            if not reason or attempt == 2:
                 return self
-            kept = f"{self.serial}.deaf{attempt + 1}"
-            say(f"{self.base}: an idle CPU no longer gets its timer; starting the "
-                f"machine again, see {kept}")
+            kept = f"{self.serial}.discarded{attempt + 1}"
+            say(f"{self.base}: {self.why}, {reason}; starting the machine again, "
+                f"see {kept}")
             print(f"# discarded boot {attempt + 1} of {os.path.basename(self.base)}: "
-                  f"{self.why}, an idle CPU lost its timer", flush=True)
+                  f"{self.why}, {reason}", flush=True)
             os.rename(self.serial, kept)
             if os.path.exists(self.ktap):
                 os.unlink(self.ktap)
         return self
+
+    def unborn(self):
+        """Did it end before init said its first word, so that nothing was tested?
+
+        A kernel that does not get there fails all three times.
+        """
+        return self.why is not None and not self.lines
 
     def deaf(self):
         """Did an idle CPU lose its timer, so that this boot proves nothing?

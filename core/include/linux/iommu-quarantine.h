@@ -129,6 +129,7 @@ static inline void iommu_quarantine_hold_fence(void)
 
 /* for drivers/iommu/iommu.c */
 void iommu_quarantine_probe(struct device *dev);
+void iommu_quarantine_probed(struct device *dev);
 void iommu_quarantine_release(struct device *dev);
 bool iommu_quarantine_stale(struct device *dev);
 bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth);
@@ -146,6 +147,10 @@ static inline void iommu_report_device_broken(struct device *dev)
 }
 
 static inline void iommu_quarantine_probe(struct device *dev)
+{
+}
+
+static inline void iommu_quarantine_probed(struct device *dev)
 {
 }
 

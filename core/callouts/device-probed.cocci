@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// After probe_finalize(), where some drivers turn ATS on.
+@@
+identifier dev, ops;
+@@
+ iommu_probe_device(struct device *dev)
+ {
+ 	... when any
+ 	if (ops->probe_finalize)
+ 		ops->probe_finalize(dev);
++	iommu_quarantine_probed(dev);
+ 	return 0;
+ }
