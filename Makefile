@@ -5,6 +5,7 @@
 ifneq ($(KERNELRELEASE),)
 
 obj-$(CONFIG_IOMMU_QUARANTINE) += core/
+obj-$(CONFIG_IOMMU_QUARANTINE_AMD) += amd-iommu/
 obj-$(CONFIG_IOMMU_QUARANTINE_INTEL) += intel-vtd/
 
 else

@@ -1,0 +1,1064 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Quarantine backend of AMD IOMMU.
+ *
+ * An INVALIDATE_IOTLB_PAGES command that is not answered is logged after the
+ * programmed time as IOTLB_INV_TIMEOUT with the DeviceID (48882, 2.4.4 and
+ * 2.5.8). Until then the COMPLETION_WAIT behind it does not store; afterwards it
+ * does, so that a completed wait may be no positive answer. See HARDWARE.md for
+ * what is not known about that, and why this file is right in each case.
+ *
+ * All flushes end in wait_on_sem(), so that function carries the call-out which
+ * keeps one from returning too early                         ..._settle()
+ *
+ *  - It waits for the hardware's word, where the driver gives up after 100 ms.
+ *  - It looks into the event log itself, since the CPU that waits may be the one
+ *    that is to run the log's irq thread. It consumes nothing: the position up to
+ *    which events were seen is our own, and the thread moves it along, too.
+ *  - What the hardware names is accused and fenced. A wait that took longer than
+ *    100 ms is no positive answer, even if nobody was named (the event may come
+ *    later, or was lost as the log was full): the devices that were asked are
+ *    held back, and their invalidations run again one device at a time. Those
+ *    that are answered in time were innocent.
+ *
+ * Where a command is copied into the buffer, one for a device that is not
+ * healthy is refused                                         ..._filter()
+ *
+ * The fence takes the IOTLB permission out of the device table entry and makes
+ * the IOMMU forget what it has cached of it. Translated requests are checked
+ * against that entry. Any CPU that needs the fence runs all of it: it is
+ * idempotent, and nobody waits for a CPU that may be interrupted.
+ *
+ * Lock order: amd_unit.log_lock or iommu->lock or dte_lock, then amd_dev.lock,
+ * which is innermost. The driver's dte_lock and domain->lock may be held by
+ * callers and are never taken.
+ */
+
+#define pr_fmt(fmt) "AMD-Vi: iommu-quarantine: " fmt
+#define dev_fmt(fmt) "iommu-quarantine: " fmt
+
+#include <linux/delay.h>
+#include <linux/init.h>
+#include <linux/iommu.h>
+#include <linux/panic.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/xarray.h>
+
+#include <asm/iommu.h>
+
+#include "amd_iommu.h"
+#include "backend.h"
+#include "quarantine.h"
+
+/*
+ * How long a flush waits for the hardware's word, in ns. The driver programs a
+ * timeout of one second; past ten it is the IOMMU itself that does not answer.
+ */
+#define AMD_WAIT_BOUND_NS	(10ULL * NSEC_PER_SEC)
+/* An answer that took longer may be none: shorter than any timeout programmed */
+#define AMD_ANSWER_NS		(100ULL * NSEC_PER_MSEC)
+/* How much later than the store of its wait an event may become visible */
+#define AMD_EVENT_LATE_NS	(100ULL * NSEC_PER_MSEC)
+/* A wait that was dropped by the hardware is sent again */
+#define AMD_WAIT_AGAIN_NS	(1ULL * NSEC_PER_SEC)
+/* Times that a suspect, asked alone, may fail to answer in time */
+#define AMD_ASKS		3
+/* Invalidations of one window that are run again as they were */
+#define AMD_WINDOW		64
+
+/* MMIO 2020h */
+#define AMD_STATUS_CMDBUF_RUN	BIT(4)
+
+/**
+ * struct amd_unit - the backend's state of one IOMMU
+ * @log_lock: protects @seen and the choice of amd_quarantine_next_event
+ * @seen: offset of the first event that was not looked at yet
+ * @events: IOTLB_INV_TIMEOUT seen
+ * @unhealthy: devices that are not AMD_HEALTHY
+ * @probing: what is queued may ask suspects; under iommu->lock
+ * @narrowing: a CPU asks suspects one by one; it owns @window
+ * @lost: the IOMMU did not answer within the bound
+ * @nr_window: invalidations in @window
+ * @window: those that were not answered in time
+ */
+struct amd_unit {
+	raw_spinlock_t log_lock;
+	u32 seen;
+	unsigned int events;
+	atomic_t unhealthy;
+	bool probing;
+	atomic_t narrowing;
+	bool lost;
+	unsigned int nr_window;
+	struct iommu_cmd window[AMD_WINDOW];
+};
+
+static struct amd_unit amd_units[MAX_IOMMUS] = {
+	[0 ... MAX_IOMMUS - 1] = {
+		.log_lock = __RAW_SPIN_LOCK_UNLOCKED(amd_units.log_lock),
+	},
+};
+
+/* Before there is a log, and where each wait has to look closer */
+static u64 amd_no_event;
+static u64 amd_look_closer = 1;
+
+u64 *amd_quarantine_next_event[MAX_IOMMUS] = {
+	[0 ... MAX_IOMMUS - 1] = &amd_no_event,
+};
+
+/* DeviceID -> struct amd_dev, per IOMMU; readers hold RCU and nothing else */
+static DEFINE_XARRAY(amd_devs);
+
+atomic_t amd_quarantine_active = ATOMIC_INIT(0);
+
+static struct amd_unit *amd_unit(struct amd_iommu *iommu)
+{
+	return &amd_units[iommu->index];
+}
+
+static unsigned long amd_key(struct amd_iommu *iommu, u16 devid)
+{
+	return (unsigned long)iommu->index << 16 | devid;
+}
+
+static struct amd_dev *amd_find(struct amd_iommu *iommu, u16 devid)
+{
+	return xa_load(&amd_devs, amd_key(iommu, devid));
+}
+
+/* Each device once, though its aliases are in the index too */
+#define amd_for_each_dev(iommu, key, adev)				\
+	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),	\
+			  amd_key(iommu, 0xffff))			\
+		if ((key & 0xffff) != adev->sids[0]) {} else
+
+static bool amd_is_fenced(struct amd_dev *adev)
+{
+	return atomic_read(&adev->state) >= AMD_FENCING;
+}
+
+/* DeviceID of an INVALIDATE_IOTLB_PAGES, or -1 for any other command */
+static int amd_iotlb_devid(const struct iommu_cmd *cmd)
+{
+	return cmd->data[1] >> 28 == CMD_INV_IOTLB_PAGES ?
+		cmd->data[0] & 0xffff : -1;
+}
+
+static bool amd_done(struct amd_iommu *iommu, u64 data)
+{
+	return (s64)(READ_ONCE(*iommu->cmd_sem) - data) >= 0;
+}
+
+/* ---- the event log ---- */
+
+/*
+ * Where the next wait is to look. What is logged next, as a rule; but while a
+ * device of this IOMMU is not healthy every wait takes the long way, and so it
+ * does where the driver cannot empty the log's entries, which is with SNP.
+ */
+static void amd_update_next_event(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	u64 *next = (u64 *)(iommu->evt_buf + unit->seen);
+
+	lockdep_assert_held(&unit->log_lock);
+	if (amd_iommu_snp_en || atomic_read(&unit->unhealthy))
+		next = &amd_look_closer;
+	WRITE_ONCE(amd_quarantine_next_event[iommu->index], next);
+}
+
+static void amd_count_unhealthy(struct amd_iommu *iommu, int by)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&unit->log_lock, flags);
+	atomic_add(by, &unit->unhealthy);
+	atomic_add(by, &amd_quarantine_active);
+	amd_update_next_event(iommu);
+	raw_spin_unlock_irqrestore(&unit->log_lock, flags);
+}
+
+/* log_lock held. Nothing that is already decided is decided again. */
+static void amd_accuse(struct amd_dev *adev, enum iommu_broken_cause cause,
+		       u64 event, u64 address)
+{
+	struct amd_unit *unit = amd_unit(adev->iommu);
+	int state = atomic_read(&adev->state);
+
+	lockdep_assert_held(&unit->log_lock);
+	if (state >= AMD_FENCING)
+		return;
+	adev->evidence = (struct iommu_broken_evidence){
+		.cause = cause,
+		.epoch = iommu_quarantine_epoch(adev->dev),
+		.hw = { event, address },
+	};
+	if (state == AMD_HEALTHY) {
+		atomic_inc(&unit->unhealthy);
+		atomic_inc(&amd_quarantine_active);
+	}
+	/* Pairs with atomic_read_acquire() in amd_fence_all() */
+	atomic_set_release(&adev->state, AMD_FENCING);
+}
+
+static void amd_take_event(struct amd_iommu *iommu, u64 event, u64 address)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	struct iommu_broken_evidence evidence;
+	struct amd_dev *adev;
+
+	if (event >> 60 != EVENT_TYPE_IOTLB_INV_TO)
+		return;
+	iommu_quarantine_count(IOMMU_QUARANTINE_TIMEOUTS);
+	WRITE_ONCE(unit->events, unit->events + 1);
+
+	/* The device may have been released meanwhile: nobody to blame */
+	adev = amd_find(iommu, event & 0xffff);
+	if (!adev)
+		return;
+	if (iommu_quarantine_enabled()) {
+		amd_accuse(adev, IOMMU_BROKEN_ATS_TIMEOUT, event, address);
+	} else if (iommu_quarantine_reports()) {
+		evidence = (struct iommu_broken_evidence){
+			.cause = IOMMU_BROKEN_ATS_TIMEOUT,
+			.epoch = iommu_quarantine_epoch(adev->dev),
+			.hw = { event, address },
+		};
+		iommu_quarantine_report(adev->dev, &evidence);
+	}
+}
+
+/* The entry at unit->seen, or 0 if the hardware has not written it */
+static u64 amd_peek(struct amd_iommu *iommu, u64 *address)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	u64 *entry = (u64 *)(iommu->evt_buf + unit->seen);
+	u64 event;
+
+	if (amd_iommu_snp_en &&
+	    unit->seen == readl(iommu->mmio_base + MMIO_EVT_TAIL_OFFSET))
+		return 0;
+	event = READ_ONCE(entry[0]);
+	if (!(event >> 60))
+		return 0;
+	/* Erratum 732: not before its type is there */
+	dma_rmb();
+	*address = READ_ONCE(entry[1]);
+	return event;
+}
+
+static void amd_advance(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+
+	unit->seen = (unit->seen + EVTLOG_ENTRY_SIZE) % amd_iommu_evtlog_size;
+}
+
+/*
+ * Look at what was logged since. The loop ends: entries that the driver has
+ * taken are empty, and hardware never fills the last one. RCU read section.
+ */
+static void amd_read_log(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned long flags;
+	u64 event, address;
+
+	raw_spin_lock_irqsave(&unit->log_lock, flags);
+	while ((event = amd_peek(iommu, &address))) {
+		amd_take_event(iommu, event, address);
+		amd_advance(iommu);
+	}
+	amd_update_next_event(iommu);
+	raw_spin_unlock_irqrestore(&unit->log_lock, flags);
+}
+
+/**
+ * amd_quarantine_log_reset() - the log starts anew at its first entry
+ * @iommu: the IOMMU
+ *
+ * Empties it: entries of before, or of the kernel that crashed, are nobody's
+ * any more.
+ *
+ * Context: process; after head and tail were set to 0, logging is still off.
+ */
+void amd_quarantine_log_reset(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+
+	if (!amd_iommu_snp_en)
+		memset(iommu->evt_buf, 0, amd_iommu_evtlog_size);
+
+	guard(raw_spinlock_irqsave)(&unit->log_lock);
+	unit->seen = 0;
+	amd_update_next_event(iommu);
+}
+
+/* ---- waiting ---- */
+
+/*
+ * Should the command buffer have stopped at the event: go on where it stands.
+ * The irq thread may restart logging through the same register at that moment,
+ * without a lock; so the register is read again right before each write.
+ */
+static void amd_restart(struct amd_iommu *iommu)
+{
+	u8 __iomem *control = iommu->mmio_base + MMIO_CONTROL_OFFSET;
+	u64 enable = BIT_ULL(CONTROL_CMDBUF_EN);
+
+	lockdep_assert_held(&iommu->lock);
+	if (readl(iommu->mmio_base + MMIO_STATUS_OFFSET) & AMD_STATUS_CMDBUF_RUN)
+		return;
+	writeq(readq(control) & ~enable, control);
+	writeq(readq(control) | enable, control);
+}
+
+/*
+ * Wait until the wait for @data has completed, whatever that means. Accuses
+ * whom the hardware names meanwhile, fences nobody: so it is what the fence
+ * itself waits with. RCU read section.
+ *
+ * Returns 0, or -EIO when the hardware has not said a word within the bound.
+ */
+static int amd_wait(struct amd_iommu *iommu, u64 data)
+{
+	u64 start = ktime_get_mono_fast_ns(), word = start, sent = start, now, sem;
+	u64 bound = iommu_quarantine_wait_bound(AMD_WAIT_BOUND_NS);
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned int events = READ_ONCE(unit->events), polls = 0;
+	u64 last = READ_ONCE(*iommu->cmd_sem), again;
+
+	while (!amd_done(iommu, data)) {
+		udelay(1);
+		if (++polls % 64)
+			continue;
+		if (READ_ONCE(unit->lost))
+			return -EIO;
+		amd_read_log(iommu);
+
+		now = ktime_get_mono_fast_ns();
+		sem = READ_ONCE(*iommu->cmd_sem);
+		/* Counted from the last word, whoever it was about */
+		if (sem != last || events != READ_ONCE(unit->events))
+			word = now;
+		if (now - word > bound)
+			return -EIO;
+		if (now - start < AMD_ANSWER_NS)
+			continue;
+
+		iommu_quarantine_wait_for_hardware();
+		scoped_guard(raw_spinlock_irqsave, &iommu->lock)
+			amd_restart(iommu);
+		/* An event may have taken the wait with it */
+		if (events != READ_ONCE(unit->events) ||
+		    now - sent > AMD_WAIT_AGAIN_NS) {
+			amd_quarantine_submit(iommu, NULL, 0, &again);
+			sent = now;
+		}
+		last = sem;
+		events = READ_ONCE(unit->events);
+	}
+	/* Hardware logs first and stores then */
+	dma_rmb();
+	amd_read_log(iommu);
+	return 0;
+}
+
+/**
+ * __amd_quarantine_full() - the command buffer is full
+ * @iommu: the IOMMU
+ * @polls: microseconds so far
+ *
+ * The driver gives up after 100 ms and loses the command. While a device does
+ * not answer the buffer stands still for longer.
+ *
+ * Context: iommu->lock held.
+ * Return: true if the driver is to give up.
+ */
+bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls)
+{
+	u64 bound = iommu_quarantine_wait_bound(AMD_WAIT_BOUND_NS);
+
+	if (!iommu_quarantine_enabled() || READ_ONCE(amd_unit(iommu)->lost))
+		return true;
+	if (!(polls % 1024)) {
+		iommu_quarantine_wait_for_hardware();
+		amd_restart(iommu);
+	}
+	return (u64)polls * NSEC_PER_USEC > bound;
+}
+
+/* ---- the fence ---- */
+
+/* See iommu_quarantine_cut_off(). Returns false if the device can still write. */
+static bool amd_cut_off(struct amd_dev *adev)
+{
+	if (!READ_ONCE(adev->cut_off))
+		WRITE_ONCE(adev->cut_off,
+			   iommu_quarantine_cut_off(to_pci_dev(adev->dev)));
+	return adev->cut_off;
+}
+
+/* More aliases than any quirk gives to one device */
+#define AMD_MAX_SIDS	8
+
+/* Make the IOMMU forget what it has cached of the device's table entries */
+static int amd_invalidate_dtes(struct amd_dev *adev)
+{
+	struct iommu_cmd cmd[AMD_MAX_SIDS];
+	unsigned int i;
+	u64 data;
+
+	for (i = 0; i < adev->nr_sids; i++)
+		amd_quarantine_build_inv_dte(&cmd[i], adev->sids[i]);
+	return amd_quarantine_submit(adev->iommu, cmd, i, &data) ?:
+		amd_wait(adev->iommu, data);
+}
+
+/*
+ * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
+ * the driver held but iommu->lock, so it takes no other. RCU read section.
+ */
+static void amd_fence(struct amd_dev *adev)
+{
+	struct dev_table_entry *dte;
+	unsigned long flags;
+	unsigned int i;
+	int rc;
+
+	iommu_quarantine_hold_fence();
+
+	for (i = 0; i < adev->nr_sids; i++) {
+		dte = &get_dev_table(adev->iommu)[adev->sids[i]];
+		raw_spin_lock_irqsave(&adev->lock, flags);
+		/* A reset may have lifted it meanwhile */
+		if (amd_is_fenced(adev))
+			WRITE_ONCE(dte->data[1],
+				   dte->data[1] & ~DTE_FLAG_IOTLB);
+		raw_spin_unlock_irqrestore(&adev->lock, flags);
+	}
+
+	rc = amd_invalidate_dtes(adev);
+	/* Given up; what is left is the last resort */
+	if (rc)
+		amd_cut_off(adev);
+
+	/* Pairs with atomic_set_release() in amd_accuse(): evidence is there */
+	if (atomic_cmpxchg(&adev->state, AMD_FENCING, AMD_FENCED) ==
+	    AMD_FENCING) {
+		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
+		iommu_quarantine_report(adev->dev, &adev->evidence);
+	}
+}
+
+/* Nobody goes on while somebody is accused and not fenced. RCU read section. */
+static void amd_fence_all(struct amd_iommu *iommu)
+{
+	struct amd_dev *adev;
+	unsigned long key;
+	bool again;
+
+	do {
+		again = false;
+		amd_for_each_dev(iommu, key, adev) {
+			if (atomic_read_acquire(&adev->state) != AMD_FENCING)
+				continue;
+			amd_fence(adev);
+			/* The fence may have met another one's timeout */
+			again = true;
+		}
+	} while (again);
+}
+
+/**
+ * amd_quarantine_store_dte() - store the lower half of a device table entry
+ * @iommu: the IOMMU
+ * @devid: DeviceID of the entry
+ * @dte: the entry
+ * @new: what the driver wants to be there
+ * @store: how the driver stores it
+ *
+ * Stands where the driver calls @store, write_dte_lower128(). An attach that
+ * runs while the device is being fenced must not bring the permission back, not
+ * for an instant: so the decision and the store are one with regard to the
+ * fence.
+ *
+ * Context: dte_lock held.
+ */
+void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
+			      struct dev_table_entry *dte,
+			      struct dev_table_entry *new,
+			      void (*store)(struct dev_table_entry *dte,
+					    struct dev_table_entry *new))
+{
+	struct dev_table_entry masked;
+	struct amd_dev *adev;
+	unsigned long flags;
+
+	guard(rcu)();
+	adev = amd_find(iommu, devid);
+	if (!adev) {
+		store(dte, new);
+		return;
+	}
+	raw_spin_lock_irqsave(&adev->lock, flags);
+	masked = *new;
+	if (amd_is_fenced(adev))
+		masked.data[1] &= ~DTE_FLAG_IOTLB;
+	store(dte, &masked);
+	raw_spin_unlock_irqrestore(&adev->lock, flags);
+}
+
+/* ---- whose fault? ---- */
+
+/**
+ * __amd_quarantine_filter() - may this invalidation be queued?
+ * @iommu: the IOMMU
+ * @cmd: an INVALIDATE_IOTLB_PAGES
+ *
+ * Context: iommu->lock held.
+ * Return: 0 if it may, -ECANCELED if the device is never asked again, -EAGAIN
+ * if it is held back.
+ */
+int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	struct amd_dev *adev;
+	int state;
+
+	if (!iommu_quarantine_enabled())
+		return 0;
+
+	guard(rcu)();
+	adev = amd_find(iommu, amd_iotlb_devid(cmd));
+	if (!adev)
+		return 0;
+	state = atomic_read(&adev->state);
+	if (state == AMD_HEALTHY || (unit->probing && state == AMD_SUSPECT))
+		return 0;
+	iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
+	return state < AMD_FENCING && !READ_ONCE(unit->lost) ? -EAGAIN :
+							      -ECANCELED;
+}
+
+/**
+ * amd_quarantine_probing() - suspects are asked on purpose
+ * @iommu: the IOMMU
+ * @probing: from now on, or not any more
+ *
+ * Context: iommu->lock held.
+ */
+void amd_quarantine_probing(struct amd_iommu *iommu, bool probing)
+{
+	lockdep_assert_held(&iommu->lock);
+	amd_unit(iommu)->probing = probing;
+}
+
+static void amd_suspect(struct amd_dev *adev)
+{
+	if (atomic_cmpxchg(&adev->state, AMD_HEALTHY, AMD_SUSPECT) ==
+	    AMD_HEALTHY)
+		amd_count_unhealthy(adev->iommu, 1);
+}
+
+/*
+ * The device-TLB invalidations between the waits that stored @from and @to, in
+ * the command buffer as they were queued, and who was asked by them. What is
+ * older than @from was answered or is somebody else's window. With more than
+ * AMD_WINDOW the rest is left to an invalidation of everything.
+ */
+static void amd_take_window(struct amd_iommu *iommu, u64 from, u64 to)
+{
+	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
+	struct amd_unit *unit = amd_unit(iommu);
+	struct amd_dev *adev;
+	unsigned int i, tail;
+	bool inside = false;
+	u64 data;
+
+	unit->nr_window = 0;
+	scoped_guard(raw_spinlock_irqsave, &iommu->lock)
+		tail = iommu->cmd_buf_tail / sizeof(*cmd);
+
+	/* Backwards, from the newest to the one that is overwritten next */
+	for (i = 1; i < CMD_BUFFER_ENTRIES; i++) {
+		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
+		if (cmd->data[1] >> 28 == CMD_COMPL_WAIT) {
+			data = (u64)cmd->data[3] << 32 | cmd->data[2];
+			if ((s64)(data - from) <= 0)
+				return;
+			inside |= (s64)(data - to) <= 0;
+			continue;
+		}
+		if (!inside || amd_iotlb_devid(cmd) < 0)
+			continue;
+		adev = amd_find(iommu, amd_iotlb_devid(cmd));
+		if (!adev || amd_is_fenced(adev))
+			continue;
+		amd_suspect(adev);
+		if (unit->nr_window < AMD_WINDOW)
+			unit->window[unit->nr_window++] = *cmd;
+	}
+}
+
+/* Run a suspect's invalidations again, and one of everything */
+static int amd_ask_again(struct amd_dev *adev)
+{
+	struct amd_iommu *iommu = adev->iommu;
+	struct amd_unit *unit = amd_unit(iommu);
+	struct iommu_cmd cmd;
+	unsigned int i;
+	u64 data;
+	int rc;
+
+	for (i = 0; i < unit->nr_window; i++) {
+		if (amd_iotlb_devid(&unit->window[i]) != adev->sids[0])
+			continue;
+		rc = amd_quarantine_submit(iommu, &unit->window[i], 1, &data);
+		if (rc)
+			return rc;
+		iommu_quarantine_count(IOMMU_QUARANTINE_RERUNS);
+	}
+	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data);
+	rc = amd_quarantine_submit(iommu, &cmd, 1, &data) ?:
+		amd_wait(iommu, data);
+	/* Accused meanwhile, and so refused: that is said by the state */
+	return rc == -ECANCELED ? 0 : rc;
+}
+
+/* The hardware may say later than it stores whom it waited for in vain */
+static void amd_wait_for_event(struct amd_iommu *iommu, unsigned int events)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	u64 end = ktime_get_mono_fast_ns() + AMD_EVENT_LATE_NS;
+
+	while (READ_ONCE(unit->events) == events &&
+	       ktime_get_mono_fast_ns() < end) {
+		udelay(1);
+		amd_read_log(iommu);
+	}
+}
+
+/* Ask one suspect, alone. The answer is in its state. */
+static void amd_ask(struct amd_dev *adev)
+{
+	struct amd_iommu *iommu = adev->iommu;
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned int asks, events;
+	u64 start, data;
+
+	/* Without ATS there is nothing to ask, and nothing to fear */
+	if (!adev->dev_data->ats_enabled) {
+		atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
+		return;
+	}
+	for (asks = 0; asks < AMD_ASKS; asks++) {
+		/* Nothing else is on its way when this one is sent */
+		if (amd_quarantine_submit(iommu, NULL, 0, &data) ||
+		    amd_wait(iommu, data))
+			return;
+		events = READ_ONCE(unit->events);
+		start = ktime_get_mono_fast_ns();
+		if (amd_ask_again(adev))
+			return;
+		if (ktime_get_mono_fast_ns() - start < AMD_ANSWER_NS) {
+			atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
+			return;
+		}
+		amd_wait_for_event(iommu, events);
+		if (atomic_read(&adev->state) != AMD_SUSPECT)
+			return;
+	}
+	/* Never exonerated within the bound; named by nobody, as events get lost */
+	guard(raw_spinlock_irqsave)(&unit->log_lock);
+	amd_accuse(adev, IOMMU_BROKEN_ATS_NARROWED, 0, 0);
+}
+
+/* Ask all suspects one by one, and let go those that answered */
+static void amd_ask_all(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	struct amd_dev *adev;
+	unsigned long key;
+	bool again;
+
+	iommu_quarantine_count(IOMMU_QUARANTINE_NARROWINGS);
+	do {
+		again = false;
+		amd_for_each_dev(iommu, key, adev) {
+			if (atomic_read(&adev->state) != AMD_SUSPECT)
+				continue;
+			amd_ask(adev);
+			amd_fence_all(iommu);
+			again |= atomic_read(&adev->state) == AMD_SUSPECT;
+		}
+	} while (again && !READ_ONCE(unit->lost));
+
+	amd_for_each_dev(iommu, key, adev)
+		if (atomic_cmpxchg(&adev->state, AMD_ANSWERED, AMD_HEALTHY) ==
+		    AMD_ANSWERED)
+			amd_count_unhealthy(iommu, -1);
+}
+
+/*
+ * One CPU narrows at a time, with irqs off, so that a flush in an interrupt
+ * cannot wait for the CPU that it has interrupted.
+ */
+static bool amd_narrowing_begin(struct amd_iommu *iommu, unsigned long *flags)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+
+	local_irq_save(*flags);
+	if (!atomic_cmpxchg_acquire(&unit->narrowing, 0, 1))
+		return true;
+	local_irq_restore(*flags);
+	while (atomic_read(&unit->narrowing) && !READ_ONCE(unit->lost)) {
+		iommu_quarantine_wait_for_hardware();
+		cpu_relax();
+	}
+	return false;
+}
+
+static void amd_narrowing_end(struct amd_iommu *iommu, unsigned long flags)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+
+	unit->nr_window = 0;
+	atomic_set_release(&unit->narrowing, 0);
+	local_irq_restore(flags);
+}
+
+/**
+ * amd_quarantine_narrow() - an invalidation is held back: find out whether it may
+ * be sent
+ * @iommu: the IOMMU
+ *
+ * Context: any in which iommu->lock is not held. May wait for the hardware.
+ */
+void amd_quarantine_narrow(struct amd_iommu *iommu)
+{
+	unsigned long flags;
+
+	guard(rcu)();
+	if (!amd_narrowing_begin(iommu, &flags))
+		return;
+	amd_ask_all(iommu);
+	amd_narrowing_end(iommu, flags);
+}
+
+/* A wait has completed, but too late to be an answer. RCU read section. */
+static void amd_verify_window(struct amd_iommu *iommu, u64 from, u64 to,
+			      unsigned int events)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned long flags;
+
+	amd_wait_for_event(iommu, events);
+	amd_fence_all(iommu);
+	while (!amd_narrowing_begin(iommu, &flags))
+		if (READ_ONCE(unit->lost))
+			return;
+	amd_take_window(iommu, from, to);
+	if (unit->nr_window)
+		amd_ask_all(iommu);
+	amd_narrowing_end(iommu, flags);
+}
+
+/*
+ * Neither an answer nor a timeout: nothing can be said through the buffer any
+ * more. What is left needs none, and is the operator's choice. The IOMMU's own
+ * TLB was not heard of either, so memory is not protected whatever that does.
+ */
+static void amd_give_up(struct amd_iommu *iommu, u64 from, u64 to)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	struct amd_dev *adev;
+	unsigned long key, flags;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
+		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
+		 PCI_FUNC(iommu->devid));
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
+		panic("AMD-Vi: %s does not answer, memory can no longer be protected from DMA",
+		      name);
+
+	if (!xchg(&unit->lost, true))
+		pr_emerg("%s does not answer, it is given up\n", name);
+
+	/* Who narrows meets lost as well, and ends */
+	while (!amd_narrowing_begin(iommu, &flags))
+		cpu_relax();
+	amd_take_window(iommu, from, to);
+	amd_for_each_dev(iommu, key, adev) {
+		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
+			continue;
+		scoped_guard(raw_spinlock, &unit->log_lock)
+			amd_accuse(adev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
+		if (atomic_xchg(&adev->state, AMD_FENCED) != AMD_FENCED)
+			iommu_quarantine_report(adev->dev, &adev->evidence);
+	}
+	amd_narrowing_end(iommu, flags);
+
+	iommu_quarantine_unprotected(name);
+}
+
+/**
+ * __amd_quarantine_settle() - what has to be true before a flush returns
+ * @iommu: the IOMMU
+ * @data: what the flush's COMPLETION_WAIT stores
+ * @polls: microseconds that the driver has waited; LOOP_TIMEOUT: in vain
+ *
+ * Context: the caller's: perhaps irqs off, perhaps domain->lock, dte_lock or raw
+ * locks held; never iommu->lock. May wait for the hardware.
+ * Return: @polls, less if the wait completed after all, LOOP_TIMEOUT if it is
+ * given up.
+ */
+int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned int events = READ_ONCE(unit->events);
+	u64 from = READ_ONCE(*iommu->cmd_sem);
+
+	if (!iommu_quarantine_enabled() || READ_ONCE(unit->lost))
+		return polls;
+
+	guard(rcu)();
+	if (polls == LOOP_TIMEOUT && amd_wait(iommu, data)) {
+		amd_give_up(iommu, from, data);
+		return LOOP_TIMEOUT;
+	}
+	amd_read_log(iommu);
+	amd_fence_all(iommu);
+	if (polls == LOOP_TIMEOUT)
+		amd_verify_window(iommu, from, data, events);
+	return 0;
+}
+
+/**
+ * amd_quarantine_event() - the irq thread takes an event out of the log
+ * @iommu: the IOMMU
+ * @event: the entry, complete, not emptied yet
+ *
+ * Context: process.
+ */
+void amd_quarantine_event(struct amd_iommu *iommu, void *event)
+{
+	u32 size = amd_iommu_evtlog_size, slot = (u8 *)event - iommu->evt_buf;
+	struct amd_unit *unit = amd_unit(iommu);
+	u64 *entry = event;
+
+	guard(rcu)();
+	scoped_guard(raw_spinlock_irqsave, &unit->log_lock) {
+		/* Behind us it is known; ahead of us is one never written */
+		if ((slot - unit->seen) % size < size / 2) {
+			unit->seen = slot;
+			amd_take_event(iommu, READ_ONCE(entry[0]),
+				       READ_ONCE(entry[1]));
+			amd_advance(iommu);
+			amd_update_next_event(iommu);
+		}
+	}
+	amd_fence_all(iommu);
+}
+
+/**
+ * amd_quarantine_muted() - is an INVALID_DEVICE_REQUEST to be passed over?
+ * @iommu: the IOMMU
+ * @devid: who made it
+ *
+ * Hardware has no switch for these. A fenced device that goes on writing makes
+ * them at full rate.
+ *
+ * Context: process.
+ * Return: true if the device is fenced.
+ */
+bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid)
+{
+	struct amd_dev *adev;
+
+	guard(rcu)();
+	adev = amd_find(iommu, devid);
+	return adev && amd_is_fenced(adev);
+}
+
+/* ---- lifetime ---- */
+
+static int amd_add_sid(struct pci_dev *pdev, u16 sid, void *data)
+{
+	struct amd_dev *adev = data;
+	unsigned int i;
+
+	for (i = 0; i < adev->nr_sids; i++)
+		if (adev->sids[i] == sid)
+			return 0;
+	if (adev->nr_sids == AMD_MAX_SIDS)
+		return -ENOSPC;
+	adev->nr_sids++;
+	adev->sids[adev->nr_sids - 1] = sid;
+	return 0;
+}
+
+static int amd_probe(struct amd_iommu *iommu, struct pci_dev *pdev)
+{
+	struct amd_dev *adev;
+	unsigned int i;
+	int ret;
+
+	adev = kzalloc(struct_size(adev, sids, AMD_MAX_SIDS), GFP_KERNEL);
+	if (!adev)
+		return -ENOMEM;
+	adev->dev = &pdev->dev;
+	adev->dev_data = dev_iommu_priv_get(&pdev->dev);
+	adev->iommu = iommu;
+	raw_spin_lock_init(&adev->lock);
+
+	/* The driver copies the entry to all of these */
+	ret = amd_add_sid(pdev, adev->dev_data->devid, adev) ?:
+		amd_add_sid(pdev, iommu->pci_seg->alias_table[adev->sids[0]],
+			    adev) ?:
+		pci_for_each_dma_alias(pdev, amd_add_sid, adev);
+
+	for (i = 0; !ret && i < adev->nr_sids; i++)
+		ret = xa_insert(&amd_devs, amd_key(iommu, adev->sids[i]), adev,
+				GFP_KERNEL);
+	if (!ret && iommu_quarantine_condemned(&pdev->dev)) {
+		atomic_set(&adev->state, AMD_FENCED);
+		amd_count_unhealthy(iommu, 1);
+	}
+	if (!ret)
+		return 0;
+
+	/* Of the ids only those are in the index that are ours */
+	for (i = 0; i < adev->nr_sids; i++)
+		xa_cmpxchg(&amd_devs, amd_key(iommu, adev->sids[i]), adev, NULL,
+			   GFP_KERNEL);
+	kfree_rcu(adev, rcu);
+	return ret;
+}
+
+/**
+ * amd_quarantine_probe() - the driver takes on a device
+ * @iommu: its IOMMU
+ * @dev: the device
+ *
+ * A device for which there is no memory, or of whose DMA aliases another one
+ * has got hold, could not be fenced: it is not given ATS.
+ *
+ * Context: process; before the device is attached for the first time.
+ */
+void amd_quarantine_probe(struct amd_iommu *iommu, struct device *dev)
+{
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
+	u32 ats = AMD_IOMMU_DEVICE_FLAG_ATS_SUP | AMD_IOMMU_DEVICE_FLAG_PRI_SUP;
+	int ret;
+
+	if (!dev_is_pci(dev) || !(dev_data->flags & ats) ||
+	    !iommu_quarantine_reports())
+		return;
+	ret = amd_probe(iommu, to_pci_dev(dev));
+	if (!ret || !iommu_quarantine_enabled())
+		return;
+	dev_warn(dev, "could not be fenced, so it gets no ATS: %d\n", ret);
+	dev_data->flags &= ~ats;
+}
+
+/**
+ * amd_quarantine_release() - the driver lets a device go
+ * @dev: the device
+ *
+ * Context: process; the device is attached to nothing any more.
+ */
+void amd_quarantine_release(struct device *dev)
+{
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev = amd_find(iommu, dev_data->devid);
+	unsigned int i;
+
+	if (!adev || adev->dev != dev)
+		return;
+	for (i = 0; i < adev->nr_sids; i++)
+		xa_erase(&amd_devs, amd_key(iommu, adev->sids[i]));
+	/* Fences and reports run in RCU read sections */
+	synchronize_rcu();
+	if (atomic_read(&adev->state) != AMD_HEALTHY)
+		amd_count_unhealthy(iommu, -1);
+	kfree(adev);
+}
+
+/* ---- recovery ---- */
+
+/**
+ * amd_quarantine_reset_device_done() - iommu_ops::reset_device_done of AMD
+ * @dev: a device that was proven to have been reset
+ *
+ * Lets the driver give the ATS permission back, which the re-attach does. The
+ * device stays a suspect, whose first invalidation goes alone and has to be
+ * answered.
+ *
+ * Context: process, group->mutex held, before the re-attach.
+ */
+void amd_quarantine_reset_device_done(struct device *dev)
+{
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+
+	guard(rcu)();
+	adev = amd_find(iommu, dev_data->devid);
+	if (!adev)
+		return;
+	/*
+	 * What was accused before is lifted here; what comes later is new: an
+	 * accusation and its epoch are one with regard to this.
+	 */
+	guard(raw_spinlock_irqsave)(&amd_unit(iommu)->log_lock);
+	if (amd_is_fenced(adev))
+		atomic_set(&adev->state, AMD_SUSPECT);
+	WRITE_ONCE(adev->cut_off, false);
+}
+
+/* struct iommu_quarantine_backend::verify */
+static int amd_quarantine_verify(struct device *dev)
+{
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+	int state;
+
+	/* Without a fence there is nobody to hold back */
+	if (!iommu_quarantine_enabled())
+		return 0;
+
+	guard(rcu)();
+	adev = amd_find(iommu, dev_data->devid);
+	if (!adev)
+		return 0;
+	/* It may be here by the administrator's request, never having failed */
+	amd_suspect(adev);
+	while ((state = atomic_read(&adev->state)) != AMD_HEALTHY &&
+	       state < AMD_FENCING && !READ_ONCE(amd_unit(iommu)->lost))
+		amd_quarantine_narrow(iommu);
+	return state == AMD_HEALTHY ? 0 : -ETIMEDOUT;
+}
+
+static struct iommu_quarantine_backend amd_quarantine_backend = {
+	.name = "amd-iommu",
+	.ops = &amd_iommu_ops,
+	.verify = amd_quarantine_verify,
+};
+
+/* Runs before amd_iommu_init(), which is a rootfs initcall */
+static int __init amd_quarantine_init(void)
+{
+	iommu_quarantine_backend_register(&amd_quarantine_backend);
+	return 0;
+}
+
+subsys_initcall(amd_quarantine_init);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the call-outs in drivers/iommu/amd use. With the option off each of them
+ * leaves the statement as it was, so that the object code is that of a driver
+ * without call-outs; `make check-text` shows it.
+ */
+#ifndef __AMD_QUARANTINE_H
+#define __AMD_QUARANTINE_H
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+#include "../../amd/amd_iommu.h"
+
+#ifdef CONFIG_IOMMU_QUARANTINE_AMD
+
+/* Not 0: some device is not healthy, look closer */
+extern atomic_t amd_quarantine_active;
+
+/* Per IOMMU: the first quadword of what the hardware logs next, see log_seen() */
+extern u64 *amd_quarantine_next_event[MAX_IOMMUS];
+
+int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd);
+void amd_quarantine_probing(struct amd_iommu *iommu, bool probing);
+int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls);
+bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls);
+void amd_quarantine_narrow(struct amd_iommu *iommu);
+void amd_quarantine_log_reset(struct amd_iommu *iommu);
+void amd_quarantine_event(struct amd_iommu *iommu, void *event);
+bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid);
+void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
+			      struct dev_table_entry *dte,
+			      struct dev_table_entry *new,
+			      void (*store)(struct dev_table_entry *dte,
+					    struct dev_table_entry *new));
+void amd_quarantine_probe(struct amd_iommu *iommu, struct device *dev);
+void amd_quarantine_release(struct device *dev);
+void amd_quarantine_reset_device_done(struct device *dev);
+
+/* iommu->lock held. Returns 0 if @cmd may be queued. */
+static inline int amd_quarantine_filter(struct amd_iommu *iommu,
+					struct iommu_cmd *cmd)
+{
+	if (cmd->data[1] >> 28 != CMD_INV_IOTLB_PAGES ||
+	    likely(!atomic_read(&amd_quarantine_active)))
+		return 0;
+	return __amd_quarantine_filter(iommu, cmd);
+}
+
+/*
+ * Between a wait and its return: no flush returns while a device that did not
+ * answer could use what was flushed. Returns the polls, LOOP_TIMEOUT if the wait
+ * is given up.
+ */
+static inline int amd_quarantine_settle(struct amd_iommu *iommu, u64 data,
+					int polls)
+{
+	/* The event before the store, see HARDWARE.md */
+	dma_rmb();
+	if (likely(polls != LOOP_TIMEOUT &&
+		   !READ_ONCE(*amd_quarantine_next_event[iommu->index])))
+		return polls;
+	return __amd_quarantine_settle(iommu, data, polls);
+}
+
+static inline bool amd_quarantine_full(struct amd_iommu *iommu,
+				       unsigned int polls)
+{
+	return polls >= LOOP_TIMEOUT && __amd_quarantine_full(iommu, polls);
+}
+
+/* A macro, as what it calls is static in the file that uses it */
+#define amd_quarantine_write_dte(iommu, devid, ptr, new) \
+	amd_quarantine_store_dte(iommu, devid, ptr, new, write_dte_lower128)
+
+#else /* !CONFIG_IOMMU_QUARANTINE_AMD */
+
+static inline int amd_quarantine_filter(struct amd_iommu *iommu,
+					struct iommu_cmd *cmd)
+{
+	return 0;
+}
+
+static inline int amd_quarantine_settle(struct amd_iommu *iommu, u64 data,
+					int polls)
+{
+	return polls;
+}
+
+static inline bool amd_quarantine_full(struct amd_iommu *iommu,
+				       unsigned int polls)
+{
+	return polls == LOOP_TIMEOUT;
+}
+
+#define amd_quarantine_write_dte(iommu, devid, ptr, new) \
+	write_dte_lower128(ptr, new)
+
+static inline void amd_quarantine_log_reset(struct amd_iommu *iommu)
+{
+}
+
+static inline void amd_quarantine_event(struct amd_iommu *iommu, void *event)
+{
+}
+
+static inline bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid)
+{
+	return false;
+}
+
+static inline void amd_quarantine_probe(struct amd_iommu *iommu,
+					struct device *dev)
+{
+}
+
+static inline void amd_quarantine_release(struct device *dev)
+{
+}
+
+#define amd_quarantine_reset_device_done NULL
+
+#endif /* CONFIG_IOMMU_QUARANTINE_AMD */
+
+#endif /* __AMD_QUARANTINE_H */
