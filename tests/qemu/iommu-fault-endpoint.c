@@ -94,6 +94,7 @@ struct IOMMUFaultEndpoint {
     QEMUTimer *timer;
     IOMMUFaultDev fault;
     uint32_t atc_size;
+    bool pasid_cap;
 
     QTAILQ_HEAD(, ATCEntry) atc;
     uint32_t atc_entries;
@@ -608,12 +609,14 @@ static void ep_realize(PCIDevice *pci, Error **errp)
     }
     pcie_cap_flr_init(pci);
     pcie_ats_init(pci, EP_ATS_OFFSET, true);
-    pcie_add_capability(pci, PCI_EXT_CAP_ID_PASID, 1, EP_PASID_OFFSET,
-                        EP_PASID_SIZE);
-    pci_set_word(pci->config + EP_PASID_OFFSET + PCI_PASID_CAP,
-                 EP_PASID_WIDTH << 8);
-    pci_set_word(pci->wmask + EP_PASID_OFFSET + PCI_PASID_CTRL,
-                 PCI_PASID_CTRL_ENABLE);
+    if (ep->pasid_cap) {
+        pcie_add_capability(pci, PCI_EXT_CAP_ID_PASID, 1, EP_PASID_OFFSET,
+                            EP_PASID_SIZE);
+        pci_set_word(pci->config + EP_PASID_OFFSET + PCI_PASID_CAP,
+                     EP_PASID_WIDTH << 8);
+        pci_set_word(pci->wmask + EP_PASID_OFFSET + PCI_PASID_CTRL,
+                     PCI_PASID_CTRL_ENABLE);
+    }
 
     memory_region_init_io(&ep->mmio, OBJECT(ep), &ep_ops, ep,
                           TYPE_IOMMU_FAULT_ENDPOINT, EP_BAR_SIZE);
@@ -640,6 +643,7 @@ static void ep_exit(PCIDevice *pci)
 
 static const Property ep_props[] = {
     DEFINE_PROP_UINT32("atc-size", IOMMUFaultEndpoint, atc_size, 2048),
+    DEFINE_PROP_BOOL("pasid", IOMMUFaultEndpoint, pasid_cap, true),
 };
 
 static const VMStateDescription ep_vmstate = {
