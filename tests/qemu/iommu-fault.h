@@ -38,7 +38,11 @@ enum {
     IOMMU_FAULT_F_NEVER     = 1u << 2, /* the timeout is never raised */
     IOMMU_FAULT_F_AHEAD     = 1u << 3, /* fetch on behind a pending wait */
     IOMMU_FAULT_F_SILENT    = 1u << 4, /* blocked ATS requests log no fault */
-    IOMMU_FAULT_F_ALL       = (1u << 5) - 1,
+    /* AMD: what else hardware may do when an invalidation timed out */
+    IOMMU_FAULT_F_AMD_EVENT_LATE = 1u << 5, /* waits complete, then the event */
+    IOMMU_FAULT_F_AMD_HALT       = 1u << 6, /* the command buffer stops */
+    IOMMU_FAULT_F_AMD_DROP_WAIT  = 1u << 7, /* held waits never complete */
+    IOMMU_FAULT_F_ALL       = (1u << 8) - 1,
 };
 
 /* WEDGE register of the control device */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Devices of the test machine: q35 with VT-d, little else.
+# Devices of the test machines: q35 with VT-d or AMD's IOMMU, little else.
 CONFIG_Q35=y
 CONFIG_I440FX=n
 CONFIG_VTD=y

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+@@ symbol s, addr, val, size; @@
+  if (addr + size > AMDVI_MMIO_SIZE) {
+      trace_amdvi_mmio_write(...);
+      return;
+  }
++ if (iommu_fault_amd_status_write(s, addr, val)) {
++     return;
++ }
