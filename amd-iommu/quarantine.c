@@ -71,6 +71,8 @@
 
 /* MMIO 2020h */
 #define AMD_STATUS_CMDBUF_RUN	BIT(4)
+/* Device table entry, SA: log no page faults of the device */
+#define AMD_DTE_SUPPRESS	BIT_ULL(34)
 
 /**
  * struct amd_unit - the backend's state of one IOMMU
@@ -404,6 +406,14 @@ static bool amd_cut_off(struct amd_dev *adev)
 	return adev->cut_off;
 }
 
+/* The word of the entry that holds the permission, as it is for a fenced device */
+static u64 amd_masked(struct amd_dev *adev, u64 data)
+{
+	lockdep_assert_held(&adev->lock);
+	/* Nor does it get to fill the event log */
+	return (data & ~DTE_FLAG_IOTLB) | AMD_DTE_SUPPRESS;
+}
+
 /* More aliases than any quirk gives to one device */
 #define AMD_MAX_SIDS	8
 
@@ -439,7 +449,7 @@ static void amd_fence(struct amd_dev *adev)
 		/* A reset may have lifted it meanwhile */
 		if (amd_is_fenced(adev))
 			WRITE_ONCE(dte->data[1],
-				   dte->data[1] & ~DTE_FLAG_IOTLB);
+				   amd_masked(adev, dte->data[1]));
 		raw_spin_unlock_irqrestore(&adev->lock, flags);
 	}
 
@@ -509,7 +519,7 @@ void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
 	raw_spin_lock_irqsave(&adev->lock, flags);
 	masked = *new;
 	if (amd_is_fenced(adev))
-		masked.data[1] &= ~DTE_FLAG_IOTLB;
+		masked.data[1] = amd_masked(adev, masked.data[1]);
 	store(dte, &masked);
 	raw_spin_unlock_irqrestore(&adev->lock, flags);
 }

@@ -38,13 +38,15 @@ RUN = os.path.join(OUT, f"run-{os.getpid()}")
 KEEP_RUNS = 8
 VMS_AT_ONCE = int(os.environ.get("IQ_VMS", "2"))
 
+VTD_DEVICE = "intel-iommu,device-iotlb=on,intremap=on,eim=on,aw-bits=48"
+
+# -device, the kernel's options, and what the endpoint has to be like for it
 MACHINES = {
-    "legacy": ("device-iotlb=on,intremap=on,eim=on,aw-bits=48", "intel_iommu=on,sm_off"),
-    "scalable": ("device-iotlb=on,intremap=on,eim=on,aw-bits=48,x-scalable-mode=on,x-flts=on,"
-                 "x-pasid-mode=on",
-                 "intel_iommu=on,sm_on iq.pasids=1"),
-    "legacy-cm": ("device-iotlb=on,intremap=on,eim=on,aw-bits=48,caching-mode=on",
-                  "intel_iommu=on,sm_off"),
+    "legacy": (VTD_DEVICE, "intel_iommu=on,sm_off", ""),
+    "scalable": (VTD_DEVICE + ",x-scalable-mode=on,x-flts=on,x-pasid-mode=on",
+                 "intel_iommu=on,sm_on iq.pasids=1", ""),
+    "legacy-cm": (VTD_DEVICE + ",caching-mode=on", "intel_iommu=on,sm_off", ""),
+    "amd": ("amd-iommu,pt=off,device-iotlb=on,intremap=off", "", ",pasid=off"),
 }
 
 # Any complaint ends the grafted guest: warnings, KASAN, oopses, RCU stalls.
@@ -238,7 +240,7 @@ class Vm:
         self.ktap = self.base + ".ktap"
 
     def command(self):
-        iommu, kernel_iommu = MACHINES[self.machine]
+        iommu, kernel_iommu, endpoint = MACHINES[self.machine]
         strict = STRICT if self.guest.kind == "grafted" else "panic=-1"
         # On a host that is busy with other things the timer check fails, and a
         # CPU was seen to lose its one-shot APIC timer for good (in QEMU 10.0
@@ -254,12 +256,12 @@ class Vm:
             # Native hotplug; and ACPI of half the size boots seconds faster.
             "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
             "-display", "none", "-serial", f"file:{self.serial}",
-            "-device", f"intel-iommu,{iommu}",
+            "-device", iommu,
             "-device", "iommu-fault-ctl",
             "-device", "pcie-root-port,id=rp1,chassis=1,slot=1",
             "-device", "pcie-root-port,id=rp2,chassis=2,slot=2",
-            "-device", "iommu-fault-endpoint,bus=rp1",
-            "-device", "iommu-fault-endpoint,bus=rp2",
+            "-device", "iommu-fault-endpoint,bus=rp1" + endpoint,
+            "-device", "iommu-fault-endpoint,bus=rp2" + endpoint,
             "-device", "virtio-serial-pci",
             "-chardev", f"file,id=ktap,path={self.ktap}",
             "-device", "virtserialport,chardev=ktap,name=iq.ktap",
