@@ -16,7 +16,7 @@
  *    that is to run the log's irq thread. It consumes nothing: the position up to
  *    which events were seen is our own, and the thread moves it along, too.
  *  - What the hardware names is accused and fenced. A wait that took longer than
- *    100 ms is no positive answer, even if nobody was named (the event may come
+ *    10 ms is no positive answer, even if nobody was named (the event may come
  *    later, or was lost as the log was full): the devices that were asked are
  *    held back, and their invalidations run again one device at a time. Those
  *    that are answered in time were innocent.
@@ -58,8 +58,11 @@
  * timeout of one second; past ten it is the IOMMU itself that does not answer.
  */
 #define AMD_WAIT_BOUND_NS	(10ULL * NSEC_PER_SEC)
-/* An answer that took longer may be none: shorter than any timeout programmed */
-#define AMD_ANSWER_NS		(100ULL * NSEC_PER_MSEC)
+/*
+ * An answer that took longer may be none: far below the timeout programmed, far
+ * above any answer. The driver's polls take a microsecond each, or more.
+ */
+#define AMD_ANSWER_NS		(AMD_QUARANTINE_ANSWER_POLLS * NSEC_PER_USEC)
 /* How much later than the store of its wait an event may become visible */
 #define AMD_EVENT_LATE_NS	(100ULL * NSEC_PER_MSEC)
 /* A wait that was dropped by the hardware is sent again */
@@ -67,7 +70,7 @@
 /* Times that a suspect, asked alone, may fail to answer in time */
 #define AMD_ASKS		3
 /* Invalidations of one window that are run again as they were */
-#define AMD_WINDOW		64
+#define AMD_WINDOW		128
 
 /* MMIO 2020h */
 #define AMD_STATUS_CMDBUF_RUN	BIT(4)
@@ -263,7 +266,8 @@ static void amd_advance(struct amd_iommu *iommu)
 
 /*
  * Look at what was logged since. The loop ends: entries that the driver has
- * taken are empty, and hardware never fills the last one. RCU read section.
+ * taken are empty (see amd_quarantine_event()), and hardware never fills the
+ * last one. RCU read section.
  */
 static void amd_read_log(struct amd_iommu *iommu)
 {
@@ -577,12 +581,12 @@ static void amd_suspect(struct amd_dev *adev)
 }
 
 /*
- * The device-TLB invalidations between the waits that stored @from and @to, in
- * the command buffer as they were queued, and who was asked by them. What is
- * older than @from was answered or is somebody else's window. With more than
- * AMD_WINDOW the rest is left to an invalidation of everything.
+ * The device-TLB invalidations before the wait that stores @to, as they were
+ * queued, and who was asked by them: what is on its way is in the command buffer
+ * still. So are older ones that were answered; asking again costs little. Of
+ * more than AMD_WINDOW the oldest are left to an invalidation of everything.
  */
-static void amd_take_window(struct amd_iommu *iommu, u64 from, u64 to)
+static void amd_take_window(struct amd_iommu *iommu, u64 to)
 {
 	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
 	struct amd_unit *unit = amd_unit(iommu);
@@ -600,8 +604,6 @@ static void amd_take_window(struct amd_iommu *iommu, u64 from, u64 to)
 		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
 		if (cmd->data[1] >> 28 == CMD_COMPL_WAIT) {
 			data = (u64)cmd->data[3] << 32 | cmd->data[2];
-			if ((s64)(data - from) <= 0)
-				return;
 			inside |= (s64)(data - to) <= 0;
 			continue;
 		}
@@ -762,18 +764,16 @@ void amd_quarantine_narrow(struct amd_iommu *iommu)
 }
 
 /* A wait has completed, but too late to be an answer. RCU read section. */
-static void amd_verify_window(struct amd_iommu *iommu, u64 from, u64 to,
-			      unsigned int events)
+static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned long flags;
 
-	amd_wait_for_event(iommu, events);
 	amd_fence_all(iommu);
 	while (!amd_narrowing_begin(iommu, &flags))
 		if (READ_ONCE(unit->lost))
 			return;
-	amd_take_window(iommu, from, to);
+	amd_take_window(iommu, to);
 	if (unit->nr_window)
 		amd_ask_all(iommu);
 	amd_narrowing_end(iommu, flags);
@@ -784,7 +784,7 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 from, u64 to,
  * more. What is left needs none, and is the operator's choice. The IOMMU's own
  * TLB was not heard of either, so memory is not protected whatever that does.
  */
-static void amd_give_up(struct amd_iommu *iommu, u64 from, u64 to)
+static void amd_give_up(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	struct amd_dev *adev;
@@ -804,7 +804,7 @@ static void amd_give_up(struct amd_iommu *iommu, u64 from, u64 to)
 	/* Who narrows meets lost as well, and ends */
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
-	amd_take_window(iommu, from, to);
+	amd_take_window(iommu, to);
 	amd_for_each_dev(iommu, key, adev) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
 			continue;
@@ -833,20 +833,22 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned int events = READ_ONCE(unit->events);
-	u64 from = READ_ONCE(*iommu->cmd_sem);
 
 	if (!iommu_quarantine_enabled() || READ_ONCE(unit->lost))
 		return polls;
 
 	guard(rcu)();
-	if (polls == LOOP_TIMEOUT && amd_wait(iommu, data)) {
-		amd_give_up(iommu, from, data);
-		return LOOP_TIMEOUT;
+	if (polls == LOOP_TIMEOUT) {
+		if (amd_wait(iommu, data)) {
+			amd_give_up(iommu, data);
+			return LOOP_TIMEOUT;
+		}
+		amd_wait_for_event(iommu, events);
 	}
 	amd_read_log(iommu);
 	amd_fence_all(iommu);
-	if (polls == LOOP_TIMEOUT)
-		amd_verify_window(iommu, from, data, events);
+	if (polls >= AMD_QUARANTINE_ANSWER_POLLS)
+		amd_verify_window(iommu, data);
 	return 0;
 }
 
@@ -854,6 +856,10 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
  * amd_quarantine_event() - the irq thread takes an event out of the log
  * @iommu: the IOMMU
  * @event: the entry, complete, not emptied yet
+ *
+ * The driver empties the entries that it has taken, but those of page faults it
+ * leaves as they are, so that they would look new once the log has wrapped. It
+ * has read all that it needs of them by now: they are emptied here.
  *
  * Context: process.
  */
@@ -873,6 +879,8 @@ void amd_quarantine_event(struct amd_iommu *iommu, void *event)
 			amd_advance(iommu);
 			amd_update_next_event(iommu);
 		}
+		if (entry[0] >> 60 == EVENT_TYPE_IO_FAULT && !amd_iommu_snp_en)
+			memset(entry, 0, EVTLOG_ENTRY_SIZE);
 	}
 	amd_fence_all(iommu);
 }

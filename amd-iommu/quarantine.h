@@ -37,6 +37,9 @@ void amd_quarantine_probe(struct amd_iommu *iommu, struct device *dev);
 void amd_quarantine_release(struct device *dev);
 void amd_quarantine_reset_device_done(struct device *dev);
 
+/* Polls of a microsecond or more, after which a wait is no positive answer */
+#define AMD_QUARANTINE_ANSWER_POLLS	10000
+
 /* iommu->lock held. Returns 0 if @cmd may be queued. */
 static inline int amd_quarantine_filter(struct amd_iommu *iommu,
 					struct iommu_cmd *cmd)
@@ -57,7 +60,7 @@ static inline int amd_quarantine_settle(struct amd_iommu *iommu, u64 data,
 {
 	/* The event before the store, see HARDWARE.md */
 	dma_rmb();
-	if (likely(polls != LOOP_TIMEOUT &&
+	if (likely(polls < AMD_QUARANTINE_ANSWER_POLLS &&
 		   !READ_ONCE(*amd_quarantine_next_event[iommu->index])))
 		return polls;
 	return __amd_quarantine_settle(iommu, data, polls);

@@ -40,6 +40,8 @@ struct options {
 	char mode[16];
 	unsigned int hw_timeout_ms;
 	bool pasids;		/* the machine has them */
+	bool amd;		/* its IOMMU is AMD's, else Intel's */
+	bool intremap;		/* it remaps interrupts */
 	unsigned int limit_ms;	/* longest time a job may take before it counts as stuck */
 };
 

@@ -8,6 +8,8 @@
  *   iq.mode=check|demo                    demo: iq.run is what breaks
  *   iq.timeout=MS                         the hardware's invalidation timeout
  *   iq.pasids=1                           there are PASIDs: scalable mode
+ *   iq.vendor=intel|amd                   whose IOMMU it is
+ *   iq.intremap=0                         interrupts are not remapped
  *   iq.limit=MS                           when an operation counts as stuck
  */
 #define _GNU_SOURCE
@@ -114,6 +116,8 @@ static void read_options(void)
 	if (!word_of(line, "iq.mode=", opt.mode, sizeof(opt.mode)))
 		snprintf(opt.mode, sizeof(opt.mode), "check");
 	opt.pasids = word_of(line, "iq.pasids=", num, sizeof(num)) && atoi(num);
+	opt.amd = word_of(line, "iq.vendor=", num, sizeof(num)) && !strcmp(num, "amd");
+	opt.intremap = !word_of(line, "iq.intremap=", num, sizeof(num)) || atoi(num);
 	opt.hw_timeout_ms = word_of(line, "iq.timeout=", num, sizeof(num)) ?
 			    (unsigned int)atoi(num) : 300;
 	opt.limit_ms = word_of(line, "iq.limit=", num, sizeof(num)) ?

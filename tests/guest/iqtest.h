@@ -22,6 +22,9 @@
 #define   CTL_ITESID_ZERO	1
 #define   CTL_ITESID_ONES	2
 #define   CTL_NEVER		4
+#define   CTL_AMD_EVENT_LATE	32
+#define   CTL_AMD_HALT		64
+#define   CTL_AMD_DROP_WAIT	128
 #define CTL_TARGET		0x0c
 #define CTL_WEDGE		0x10
 #define   WEDGE_HEALTHY		0

@@ -46,16 +46,21 @@ MACHINES = {
     "scalable": (VTD_DEVICE + ",x-scalable-mode=on,x-flts=on,x-pasid-mode=on",
                  "intel_iommu=on,sm_on iq.pasids=1", ""),
     "legacy-cm": (VTD_DEVICE + ",caching-mode=on", "intel_iommu=on,sm_off", ""),
-    "amd": ("amd-iommu,pt=off,device-iotlb=on,intremap=off", "", ",pasid=off"),
+    "amd": ("amd-iommu,pt=off,device-iotlb=on,intremap=off", "iq.vendor=amd iq.intremap=0",
+            ",pasid=off"),
 }
 
 # Any complaint ends the grafted guest: warnings, KASAN, oopses, RCU stalls.
 STRICT = ("panic_on_warn=1 oops=panic panic=-1 sysctl.kernel.panic_on_rcu_stall=1 "
           "sysctl.kernel.hung_task_panic=1 sysctl.kernel.softlockup_panic=1")
 
+# The first of each vendor also runs what needs a command line of its own.
+VENDORS = {"intel": ("legacy", "scalable", "legacy-cm"), "amd": ("amd",)}
+
 # group -> extra kernel command line; a group is a virtual machine of its own.
 GROUPS = {
     "main": "",
+    "amd": "",
     "slow": "sysctl.kernel.hung_task_timeout_secs=300",
     "report": "iommu_quarantine=report",
     "off": "iommu_quarantine=off",
@@ -452,10 +457,16 @@ def in_parallel(jobs):
             future.result()
 
 
+def vendor_of(machine):
+    return next(v for v, machines in VENDORS.items() if machine in machines)
+
+
 def grafted_jobs(guest, machines, only, ktap):
     """(names, callable) for each virtual machine to boot."""
     table = guest.table()
     jobs = []
+    firsts = [next(m for m in machines if m in of)
+              for of in VENDORS.values() if set(of) & set(machines)]
 
     def job(machine, group, names):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
@@ -467,7 +478,8 @@ def grafted_jobs(guest, machines, only, ktap):
     for group in sorted(GROUPS, key=lambda g: g != "slow"):
         for machine in machines:
             names = [n for n, g in table if g == group and (not only or n in only)]
-            if names and (group == "main" or machine == machines[0]):
+            if names and (group == "main" or machine in firsts and
+                          group not in set(VENDORS) - {vendor_of(machine)}):
                 jobs.append((names, functools.partial(job, machine, group, names)))
     return jobs
 
