@@ -82,7 +82,7 @@
  * @log_lock: protects @seen and the choice of amd_quarantine_next_event
  * @seen: offset of the first event that was not looked at yet
  * @events: IOTLB_INV_TIMEOUT seen
- * @unhealthy: devices that are not AMD_HEALTHY
+ * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
  * @lost: the IOMMU did not answer within the bound
@@ -553,7 +553,9 @@ int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd)
 	if (!adev)
 		return 0;
 	state = atomic_read(&adev->state);
-	if (state == AMD_HEALTHY || (unit->probing && state == AMD_SUSPECT))
+	/* Who is asked is asked alone, so all others wait as well */
+	if (unit->probing ? state < AMD_FENCING :
+	    state == AMD_HEALTHY && !atomic_read(&unit->narrowing))
 		return 0;
 	iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
 	return state < AMD_FENCING && !READ_ONCE(unit->lost) ? -EAGAIN :
@@ -581,12 +583,12 @@ static void amd_suspect(struct amd_dev *adev)
 }
 
 /*
- * The device-TLB invalidations before the wait that stores @to, as they were
- * queued, and who was asked by them: what is on its way is in the command buffer
- * still. So are older ones that were answered; asking again costs little. Of
- * more than AMD_WINDOW the oldest are left to an invalidation of everything.
+ * The device-TLB invalidations between the waits that store @from and @to, as
+ * they were queued, and who was asked by them: what is on its way is in the
+ * command buffer still. Of more than AMD_WINDOW the oldest are left to an
+ * invalidation of everything.
  */
-static void amd_take_window(struct amd_iommu *iommu, u64 to)
+static void amd_take_window(struct amd_iommu *iommu, u64 from, u64 to)
 {
 	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
 	struct amd_unit *unit = amd_unit(iommu);
@@ -604,6 +606,8 @@ static void amd_take_window(struct amd_iommu *iommu, u64 to)
 		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
 		if (cmd->data[1] >> 28 == CMD_COMPL_WAIT) {
 			data = (u64)cmd->data[3] << 32 | cmd->data[2];
+			if ((s64)(data - from) <= 0)
+				return;
 			inside |= (s64)(data - to) <= 0;
 			continue;
 		}
@@ -618,29 +622,40 @@ static void amd_take_window(struct amd_iommu *iommu, u64 to)
 	}
 }
 
-/* Run a suspect's invalidations again, and one of everything */
-static int amd_ask_again(struct amd_dev *adev)
+/*
+ * Send commands and wait for them. Returns 0 if that did not take too long for
+ * an answer, -ETIMEDOUT if it did, -ECANCELED if the device was accused
+ * meanwhile, -EIO if the IOMMU is silent.
+ */
+static int amd_run(struct amd_iommu *iommu, struct iommu_cmd *cmd,
+		   unsigned int count)
 {
-	struct amd_iommu *iommu = adev->iommu;
-	struct amd_unit *unit = amd_unit(iommu);
-	struct iommu_cmd cmd;
+	u64 data, start = ktime_get_mono_fast_ns();
+	int rc;
+
+	rc = amd_quarantine_submit(iommu, cmd, count, &data) ?:
+		amd_wait(iommu, data);
+	if (!rc && ktime_get_mono_fast_ns() - start >= AMD_ANSWER_NS)
+		rc = -ETIMEDOUT;
+	return rc;
+}
+
+/* A suspect that answers: run its invalidations again, as they may be lost */
+static int amd_run_window(struct amd_dev *adev)
+{
+	struct amd_unit *unit = amd_unit(adev->iommu);
 	unsigned int i;
-	u64 data;
 	int rc;
 
 	for (i = 0; i < unit->nr_window; i++) {
 		if (amd_iotlb_devid(&unit->window[i]) != adev->sids[0])
 			continue;
-		rc = amd_quarantine_submit(iommu, &unit->window[i], 1, &data);
+		rc = amd_run(adev->iommu, &unit->window[i], 1);
 		if (rc)
 			return rc;
 		iommu_quarantine_count(IOMMU_QUARANTINE_RERUNS);
 	}
-	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data);
-	rc = amd_quarantine_submit(iommu, &cmd, 1, &data) ?:
-		amd_wait(iommu, data);
-	/* Accused meanwhile, and so refused: that is said by the state */
-	return rc == -ECANCELED ? 0 : rc;
+	return 0;
 }
 
 /* The hardware may say later than it stores whom it waited for in vain */
@@ -662,31 +677,35 @@ static void amd_ask(struct amd_dev *adev)
 	struct amd_iommu *iommu = adev->iommu;
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned int asks, events;
-	u64 start, data;
+	struct iommu_cmd cmd;
+	int rc;
 
 	/* Without ATS there is nothing to ask, and nothing to fear */
 	if (!adev->dev_data->ats_enabled) {
 		atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
 		return;
 	}
+	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data);
 	for (asks = 0; asks < AMD_ASKS; asks++) {
 		/* Nothing else is on its way when this one is sent */
-		if (amd_quarantine_submit(iommu, NULL, 0, &data) ||
-		    amd_wait(iommu, data))
+		if (amd_run(iommu, NULL, 0) == -EIO)
 			return;
 		events = READ_ONCE(unit->events);
-		start = ktime_get_mono_fast_ns();
-		if (amd_ask_again(adev))
-			return;
-		if (ktime_get_mono_fast_ns() - start < AMD_ANSWER_NS) {
+		rc = amd_run(iommu, &cmd, 1) ?: amd_run_window(adev);
+		if (!rc)
 			atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
+		if (rc == -ETIMEDOUT)
+			amd_wait_for_event(iommu, events);
+		if (rc == -EIO || atomic_read(&adev->state) != AMD_SUSPECT)
 			return;
-		}
-		amd_wait_for_event(iommu, events);
-		if (atomic_read(&adev->state) != AMD_SUSPECT)
-			return;
+		/* A timeout of nobody, or of one that cannot be */
+		if (READ_ONCE(unit->events) != events)
+			break;
 	}
-	/* Never exonerated within the bound; named by nobody, as events get lost */
+	/*
+	 * It was alone: it is its timeout. Or it was never exonerated within the
+	 * bound, and its events got lost.
+	 */
 	guard(raw_spinlock_irqsave)(&unit->log_lock);
 	amd_accuse(adev, IOMMU_BROKEN_ATS_NARROWED, 0, 0);
 }
@@ -726,8 +745,11 @@ static bool amd_narrowing_begin(struct amd_iommu *iommu, unsigned long *flags)
 	struct amd_unit *unit = amd_unit(iommu);
 
 	local_irq_save(*flags);
-	if (!atomic_cmpxchg_acquire(&unit->narrowing, 0, 1))
+	if (!atomic_cmpxchg_acquire(&unit->narrowing, 0, 1)) {
+		/* So that the filter and the waits look closer */
+		amd_count_unhealthy(iommu, 1);
 		return true;
+	}
 	local_irq_restore(*flags);
 	while (atomic_read(&unit->narrowing) && !READ_ONCE(unit->lost)) {
 		iommu_quarantine_wait_for_hardware();
@@ -741,6 +763,7 @@ static void amd_narrowing_end(struct amd_iommu *iommu, unsigned long flags)
 	struct amd_unit *unit = amd_unit(iommu);
 
 	unit->nr_window = 0;
+	amd_count_unhealthy(iommu, -1);
 	atomic_set_release(&unit->narrowing, 0);
 	local_irq_restore(flags);
 }
@@ -773,7 +796,8 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 	while (!amd_narrowing_begin(iommu, &flags))
 		if (READ_ONCE(unit->lost))
 			return;
-	amd_take_window(iommu, to);
+	/* Each wait takes an entry: none in the buffer is older than this */
+	amd_take_window(iommu, to - CMD_BUFFER_ENTRIES, to);
 	if (unit->nr_window)
 		amd_ask_all(iommu);
 	amd_narrowing_end(iommu, flags);
@@ -804,7 +828,8 @@ static void amd_give_up(struct amd_iommu *iommu, u64 to)
 	/* Who narrows meets lost as well, and ends */
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
-	amd_take_window(iommu, to);
+	/* The buffer stands still: what was not completed was not answered */
+	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), to);
 	amd_for_each_dev(iommu, key, adev) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
 			continue;
