@@ -312,10 +312,12 @@ static void amd_check_losses(IOMMUFaultAMD *a)
            amd_loss_deadline(loss) <= now) {
         amd_expire(a);
     }
-    if ((loss = QSIMPLEQ_FIRST(&a->late))) {
+    loss = QSIMPLEQ_FIRST(&a->late);
+    if (loss) {
         timer_mod_anticipate_ns(a->timer, loss->since);
     }
-    if (!never && (loss = QSIMPLEQ_FIRST(&a->losses))) {
+    loss = QSIMPLEQ_FIRST(&a->losses);
+    if (loss && !never) {
         timer_mod_anticipate_ns(a->timer, amd_loss_deadline(loss));
     }
 }
@@ -373,7 +375,6 @@ bool iommu_fault_amd_stalled(AMDVIState *s)
     IOMMUFaultAMD *a = amd_get(s);
 
     if (!amd_stalled(a)) {
-        iommu_fault_stall_end(&a->backend);
         return false;
     }
     iommu_fault_stall_begin(&a->backend);
@@ -711,8 +712,4 @@ void iommu_fault_amd_reset(AMDVIState *s)
     a->enabled = false;
     a->event_intr = false;
     g_hash_table_remove_all(a->dte);
-
-    /* QEMU forgets these: the control register is 0 again. */
-    s->evtlog_enabled = false;
-    s->evtlog_intr = false;
 }

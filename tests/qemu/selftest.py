@@ -67,7 +67,8 @@ ENTRIES = 256                       # of the command buffer, and of the log
 COMPLETION_WAIT, INV_DEV_TAB, INV_PAGES, INV_IOTLB, INV_ALL = 1, 2, 3, 4, 8
 DTE_V, DTE_TV, DTE_IR, DTE_IW = 1 << 0, 1 << 1, 1 << 61, 1 << 62
 DTE_I, DTE_SE, DTE_SA = 1 << 32, 1 << 33, 1 << 34
-ILLEGAL_COMMAND, PAGE_FAULT, INV_TIMEOUT, INVALID_REQUEST = 5, 2, 7, 8
+PAGE_FAULT, DEVICE_TABLE_ERROR, PAGE_TABLE_ERROR, ILLEGAL_COMMAND = 2, 3, 4, 5
+INV_TIMEOUT, INVALID_REQUEST = 7, 8
 
 # iommu-fault-ctl
 (MAGIC, TIMEOUT_MS, FLAGS, TARGET, WEDGE, INV_WEDGED, INV_TOTAL, STALE_OK, STALE_BLOCKED,
@@ -555,6 +556,7 @@ class AmdMachine(Machine):
     def events(self):
         """Takes all events out of the log: (type, DeviceID, flags, PASID, address)."""
         head, tail = self.rl(AMD + EVT_HEAD) // 16, self.rl(AMD + EVT_TAIL) // 16
+        expect("the tail lies within the log", tail < ENTRIES, True)
         found = []
         while head != tail:
             info, address = self.rq(EVTLOG + head * 16), self.rq(EVTLOG + head * 16 + 8)
@@ -1197,6 +1199,7 @@ def amd_io_with_ats(m):
     m.map(IOVA + 4096, writable=False)
     expect("FETCH of a page not writable", m.command(1, FETCH, iova=IOVA + 4096), False)
     expect("FETCH of an interrupt address", m.command(1, FETCH, iova=0xfee00000), False)
+    m.cww(SID[1], PASID_CTRL, PASID_ENABLE)
     expect("FETCH with PASID", m.command(1, FETCH, pasid=5), False)
     expect("events", m.events(), [])
     expect("WRITE_UNTRANSLATED", m.command(1, WRITE_UNTRANSLATED, pattern=0x99), True)
@@ -1249,13 +1252,15 @@ def amd_healthy_invalidation(m):
 def amd_timeout(m):
     """a lost invalidation: the wait stays at the head, then event, interrupt, completion"""
     m.fetch_all(1, 2)
+    m.command(2, FETCH, iova=IOVA + 4096)
     m.wedge(1)
     lost, behind = m.wait(), m.wait()
-    address = m.submit(m.dev_inv(1), lost)
+    address = m.submit(m.dev_inv(1), m.dev_inv(2, IOVA + 4096), lost)
     m.submit(m.dev_inv(2), behind)
-    expect("head: at the wait", m.head(), 1)
+    expect("head: at the wait", m.head(), 2)
+    expect("ATC of the neighbour: what is before the wait", m.ep(2, E_ATC), 1)
     m.step(999)
-    expect("head, status", (m.head(), m.status()), (1, RUNNING))
+    expect("head, status", (m.head(), m.status()), (2, RUNNING))
     expect("waits", (m.waited(lost), m.waited(behind)), (False, False))
     expect("events, interrupt", (m.events(), m.interrupted()), ([], False))
     expect("TIMEOUTS", m.ctl(TIMEOUTS), 0)
@@ -1306,6 +1311,7 @@ def amd_interrupts(m):
     expect("interrupt: enabled while pending", m.interrupted(), True)
     m.submit(m.dev_inv(1))
     m.step(1000)
+    m.wq(AMD + CONTROL, m.control)
     expect("interrupt: already pending", m.interrupted(), False)
     m.clear(EVT_OVERFLOW)
     expect("status: another bit cleared", m.status(), RUNNING | EVT_INT)
@@ -1418,6 +1424,25 @@ def amd_halt(m):
 
 
 @test_amd
+def amd_halt_idle(m):
+    """HALT: an empty buffer stands still too"""
+    m.ctl(FLAGS, F_HALT)
+    m.wedge(1)
+    m.submit(m.dev_inv(1))
+    m.step(1000)
+    expect("status, STALL_MS", (m.status(), m.ctl(STALL_MS)), (EVT_RUN | EVT_INT, 0))
+    m.ctl(FLAGS, 0)
+    m.step(500)
+    expect("STALL_MS", m.ctl(STALL_MS), 500)
+    wait = m.wait()
+    m.submit(wait)
+    m.step(500)
+    expect("the wait, STALL_MS", (m.waited(wait), m.ctl(STALL_MS)), (False, 1000))
+    m.restart(CMD_BUF_EN)
+    expect("the wait", m.waited(wait), True)
+
+
+@test_amd
 def amd_halt_reset(m):
     """HALT: restarted with head and tail 0, as the kernel does, the rest is lost"""
     m.ctl(FLAGS, F_HALT)
@@ -1450,7 +1475,29 @@ def amd_drop_wait(m):
     m.submit(m.dev_inv(1))
     m.step(1000)
     expect("ABORTED_WAITS of a loss without a wait", m.ctl(ABORTED), 1)
+    m.submit(m.dev_inv(1), m.dev_inv(1), m.wait())
+    m.step(1000)
+    expect("TIMEOUTS, ABORTED_WAITS", (m.ctl(TIMEOUTS), m.ctl(ABORTED)), (4, 2))
     m.sync(m.inv_all())
+
+
+@test_amd
+def amd_combined(m):
+    """EVENT_LATE with HALT and DROP_WAIT: all that the event brings is late"""
+    m.ctl(FLAGS, F_EVENT_LATE | F_HALT | F_DROP_WAIT)
+    m.wedge(1)
+    wait, behind, late = m.wait(), m.wait(), m.wait()
+    address = m.submit(m.dev_inv(1), wait, behind)
+    m.step(1000)
+    expect("status, waits", (m.status(), m.waited(wait), m.waited(behind)),
+           (RUNNING, False, True))
+    expect("ABORTED_WAITS, events", (m.ctl(ABORTED), m.events()), (0, []))
+    m.step(20)
+    expect("ABORTED_WAITS, events", (m.ctl(ABORTED), m.events()), (1, [m.lost(1, address)]))
+    m.submit(late)
+    expect("status, the last wait", (m.status(), m.waited(late)), (EVT_RUN | EVT_INT, False))
+    m.restart(CMD_BUF_EN)
+    expect("waits", (m.waited(wait), m.waited(late)), (False, True))
 
 
 @test_amd
@@ -1527,6 +1574,11 @@ def amd_never(m):
     expect("wait, events", (m.waited(wait), m.events()), (False, []))
     m.ctl(FLAGS, 0)
     expect("wait, events", (m.waited(wait), len(m.events())), (True, 1))
+    m.submit(m.dev_inv(1))
+    m.step(999)
+    m.ctl(FLAGS, F_NEVER)
+    m.step(5000)
+    expect("events", m.events(), [])
 
 
 @test_amd
@@ -1561,15 +1613,31 @@ def amd_buffer_restart(m):
 
 
 @test_amd
+def amd_buffer_restart_ahead(m):
+    """AHEAD: a wait that was fetched does not survive turning the buffer off"""
+    m.ctl(FLAGS, F_AHEAD)
+    m.wedge(1)
+    wait, behind = m.wait(), m.wait()
+    m.submit(m.dev_inv(1), wait)
+    m.restart(CMD_BUF_EN)
+    m.submit(behind)
+    m.step(1000)
+    expect("waits, events", (m.waited(wait), m.waited(behind), len(m.events())), (False, True, 1))
+
+
+@test_amd
 def amd_turned_off(m):
     """turning the IOMMU off ends what was outstanding; what passes then"""
     m.fetch_all()
     m.wedge(1)
     wait = m.wait()
     m.submit(m.dev_inv(1), wait)
-    m.restart(IOMMU_EN, lambda: expect("a translated and a translation request",
-                                       (m.doorbell_writes(), m.command(1, FETCH)),
-                                       (True, False)))
+
+    def while_off():
+        expect("a translation request", m.command(1, FETCH), False)
+        m.set_dte(1, ats=False)
+        expect("a translated request", m.doorbell_writes(), True)
+    m.restart(IOMMU_EN, while_off)
     expect("the wait", m.waited(wait), True)
     m.step(5000)
     expect("events, TIMEOUTS", (m.events(), m.ctl(TIMEOUTS)), ([], 0))
@@ -1605,6 +1673,7 @@ def amd_drop_at_the_end(m):
     expect("head", m.head(), ENTRIES - 1)
     m.step(1000)
     expect("head, wait", (m.head(), m.waited(wait)), (0, False))
+    expect("number of events", len(m.events()), 1)
     m.sync()
 
 
@@ -1722,6 +1791,15 @@ def amd_untranslated(m):
     expect("mapped again", (write(), m.events()), (True, []))
     expect("unmapped", (write(0x200000), m.events()),
            (False, [(PAGE_FAULT, SID[1], 0x20, DID[1], 0x200000)]))
+    m.wq(DEVTAB + SID[1] * 32, TABLES[0] | 3 << 9 | DTE_IR | DTE_IW | DTE_V | DTE_TV)
+    expect("another page table in memory only", write(IOVA + 4096), True)
+    m.sync(m.inv_dte(1))
+    expect("another page table", write(IOVA + 8192), False)
+    m.events()
+    m.wq(TABLES[1], TABLES[2] | 2 << 9 | DTE_IR | 1)
+    m.set_dte(1)
+    m.sync(m.inv_dte(1), m.inv_domain(1))
+    expect("write protected", (write(), m.events()), (False, [fault]))
 
 
 @test_amd
@@ -1740,6 +1818,18 @@ def amd_iotlb(m):
     expect("the domain it was cached for", write(), True)
     m.sync(m.inv_domain(1))
     expect("after its own invalidation", write(), False)
+
+
+@test_amd
+def amd_unreadable(m):
+    """tables outside memory: the events name the device, bus number included"""
+    nowhere = 0x70000000
+    m.wq(TABLES[1], nowhere | 2 << 9 | DTE_IR | DTE_IW | 1)
+    expect("a page table", m.command(1, WRITE_UNTRANSLATED), False)
+    expect("event", m.events()[0], (PAGE_TABLE_ERROR, SID[1], 0, 0, nowhere))
+    m.wq(AMD + DEV_TAB, nowhere | 7)
+    expect("the device table", m.command(1, WRITE_UNTRANSLATED), False)
+    expect("event", m.events()[0], (DEVICE_TABLE_ERROR, SID[1], 0, 0, nowhere + SID[1] * 32))
 
 
 @test_amd
