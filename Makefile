@@ -28,7 +28,8 @@ need_kernel = $(if $(KERNEL),,$(error say which tree: make $@ KERNEL=<tree>))
 help:
 	@echo 'See it:'
 	@echo '  make demo              a device stops answering: what the ungrafted and the'
-	@echo '                         grafted kernel make of it (VT-d, in QEMU)'
+	@echo '                         grafted kernel make of it, in QEMU; VENDOR=intel|amd'
+	@echo '                         shows one vendor instead of all'
 	@echo '  make check             all tests; ends with N passed, N failed, N skipped'
 	@echo 'Use it:'
 	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'
@@ -88,7 +89,7 @@ callouts:
 
 .PHONY: demo check scenarios mutants
 demo: qemu kernel
-	@tests/guest/run.sh demo
+	@tests/guest/run.sh demo $(if $(VENDOR),--vendor '$(VENDOR)')
 
 check: deps
 	@scripts/check.sh

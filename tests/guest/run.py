@@ -3,7 +3,7 @@
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
     run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...]
-    run.sh demo [--only STORY,...]
+    run.sh demo [--only STORY,...] [--vendor NAME,...]
     run.sh mutants [--only NAME,...]
     run.sh list
 
@@ -602,6 +602,7 @@ def cmd_scenarios(args):
 # ---- mutants -----------------------------------------------------------------
 
 VTD = "drivers/iommu/quarantine/intel-vtd/quarantine.c"
+AMD = "drivers/iommu/quarantine/amd-iommu/quarantine.c"
 
 # name, file, regular expression (must match exactly once), replacement,
 # scenario that has to go red, the check that has to fail in it, machines
@@ -631,6 +632,19 @@ MUTANTS = [
      ("legacy",)),
     ("no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", "four_cpus", "timeouts",
      ("scalable",)),
+    ("amd-no-dte-flush", AMD, r"amd_quarantine_submit\(adev->iommu, cmd, i, &data\)",
+     "amd_quarantine_submit(adev->iommu, NULL, 0, &data)", "wedge_unmap",
+     "reused-pages-damaged", ("amd",)),
+    # The permission stays in the table until the driver's blocking attach.
+    ("amd-fence-later", AMD, r"if \(amd_is_fenced\(adev\)\)\n\t\t\tWRITE_ONCE\(dte",
+     "if (false)\n\t\t\tWRITE_ONCE(dte", "wedge_unmap", "reused-pages-damaged", ("amd",)),
+    ("amd-writer-not-masked", AMD,
+     r"if \(amd_is_fenced\(adev\)\)\n\t\tmasked.data\[1\] =",
+     "if (false)\n\t\tmasked.data[1] =", "hold_attach", "stale-writes-through", ("amd",)),
+    # A wait that has completed is taken for an answer.
+    ("amd-trust-the-wait", AMD,
+     r"if \(polls >= AMD_QUARANTINE_ANSWER_POLLS\)\n", "if (false)\n", "old_hardware",
+     "reused-pages-damaged", ("amd",)),
 ]
 
 
@@ -743,10 +757,10 @@ STORIES = {
 
 
 class Story:
-    """What one kernel made of one breakage."""
+    """What one kernel made of one breakage, on one vendor's machine."""
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, vendor, kind):
+        self.vendor, self.kind = vendor, kind
         self.steps, self.figures = [], {}
         self.why = None
 
@@ -799,11 +813,11 @@ class Story:
         }
 
 
-def tell(guests, what):
-    stories = [Story(kind) for kind in guests]
+def tell(guests, what, vendors):
+    stories = [Story(vendor, kind) for vendor in vendors for kind in guests]
 
     def job(story):
-        vm = Vm(guests[story.kind], "legacy", f"demo-{what}",
+        vm = Vm(guests[story.kind], VENDORS[story.vendor][0], f"demo-{what}",
                 f"iq.mode=demo iq.run={what} iq.timeout=1000", deadline=240, idle=90,
                 on_line=story.take).run()
         if vm.why and story.figures:
@@ -811,28 +825,34 @@ def tell(guests, what):
         elif not story.figures:
             die(f"the {story.kind} guest showed nothing: {vm.why}; see {vm.serial}")
 
-    say(f"{STORIES[what]}: two machines at work")
+    say(f"{STORIES[what]}: {len(stories)} machines, {VMS_AT_ONCE} at a time")
     in_parallel([functools.partial(job, story) for story in stories])
     print(f"\n== {STORIES[what]} ==")
     for story in stories:
-        print(f"\n{story.kind} kernel (guest time)")
+        print(f"\n{story.vendor}, {story.kind} kernel (guest time)")
         print("\n".join(story.timeline()))
     columns = [story.column() for story in stories]
     width = max(len(v) for c in columns for v in c.values()) + 2
-    print(f"\n  {'':44}" + "".join(f"{story.kind:{width}}" for story in stories))
+    print()
+    for heads in ([s.vendor for s in stories], [s.kind for s in stories]):
+        print(f"  {'':44}" + "".join(f"{head:{width}}" for head in heads).rstrip())
     for row in columns[0]:
         print(f"  {row:44}" + "".join(f"{c[row]:{width}}" for c in columns).rstrip())
     sys.stdout.flush()
-    after = columns[-1]
-    return after["recovered"] == "yes" and after["hardware timeouts suffered"] == "1"
+    return all(column["recovered"] == "yes" and column["hardware timeouts suffered"] == "1"
+               for story, column in zip(stories, columns) if story.kind == "grafted")
 
 
 def cmd_demo(args):
+    vendors = args.vendor.split(",") if args.vendor else list(VENDORS)
+    unknown = set(vendors) - set(VENDORS)
+    if unknown:
+        die(f"no such vendor: {', '.join(sorted(unknown))}; there are: {', '.join(VENDORS)}")
     guests = {kind: Guest(kind) for kind in ("plain", "grafted")}
     good = True
     for what in STORIES:
         if not args.only or what in args.only.split(","):
-            good = tell(guests, what) and good
+            good = tell(guests, what, vendors) and good
     if not good:
         say("the grafted kernel did not do what it should")
     return 0 if good else 1
@@ -871,6 +891,7 @@ def main():
     p.set_defaults(fn=cmd_mutants)
     p = sub.add_parser("demo")
     p.add_argument("--only", metavar="STORY,...")
+    p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
     p.set_defaults(fn=cmd_demo)
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)

@@ -89,7 +89,6 @@ print("%s:%s: device_flush_iotlb() does not wait for what is held back"
 @filter@
 identifier ret;
 position p;
-expression E;
 @@
  __iommu_queue_command_sync(...)
  {

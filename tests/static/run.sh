@@ -16,52 +16,64 @@ tree=${1:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What the check says of a folder of sources; a parse problem is an error.
-vtd_queue()
+# ask RULE FOLDER: what the rule says of the sources; a parse problem is an error.
+ask()
 {
+	local macros=$IQ_ROOT/core/callouts/macros.h
+
+	case $1 in
+	vtd-*) macros=$IQ_ROOT/intel-vtd/callouts/macros.h ;;
+	esac
 	spatch --very-quiet --no-includes -D report \
-		--macro-file "$IQ_ROOT/intel-vtd/callouts/macros.h" \
-		--sp-file "$here/vtd-queue.cocci" "$1"/*.c
+		--macro-file "$macros" \
+		--sp-file "$here/$1.cocci" "$2"/*.[ch]
 }
 
-vtd_clean()
+# clean RULE FOLDER SEEN...: nothing but what has to be seen, each once, else
+# silence would mean nothing.
+clean()
 {
-	local said
+	local said word rule=$1 dir=$2
 
-	said=$(vtd_queue "$1") || return 1
+	shift 2
+	said=$(ask "$rule" "$dir") || return 1
 	printf '%s\n' "$said"
-	# The filter has to be seen, else silence would mean nothing.
-	[ "$(grep -c '^#filter' <<<"$said")" -eq 1 ] &&
-		! grep -v '^#filter' <<<"$said"
+	for word; do
+		[ "$(grep -c "^#$word" <<<"$said")" -eq 1 ] || return 1
+	done
+	[ "$(grep -c . <<<"$said")" -eq $# ]
 }
 
-# broken NAME SED-EXPRESSION TEXT: with the edit the check says TEXT.
-vtd_broken()
+# broken RULE SOURCE NAME SED-EXPRESSION TEXT: with the edit the rule says TEXT,
+# or, when TEXT is -WORD, sees WORD no more.
+broken()
 {
-	local dir=$work/$1 said
+	local rule=$1 source=$2 dir=$work/$1-$3 said
 
 	mkdir "$dir"
-	cp "$work/vtd/dmar.c" "$dir/dmar.c"
-	sed -i -E "$2" "$dir/dmar.c"
-	if cmp -s "$work/vtd/dmar.c" "$dir/dmar.c"; then
-		echo "the edit '$2' changes nothing any more"
+	sed -E "$4" "$source" >"$dir/$(basename "$source")"
+	if cmp -s "$source" "$dir/$(basename "$source")"; then
+		echo "the edit '$4' changes nothing any more"
 		return 1
 	fi
-	said=$(vtd_queue "$dir") || return 1
+	said=$(ask "$rule" "$dir") || return 1
 	printf '%s\n' "$said"
-	if [ "$3" = "-" ]; then
-		! grep -q '^#filter' <<<"$said"
-	else
-		grep -qF -- "$3" <<<"$said"
-	fi
+	case $5 in
+	-*) ! grep -q "^#${5#-}" <<<"$said" ;;
+	*) grep -qF -- "$5" <<<"$said" ;;
+	esac
 }
 
-mkdir "$work/vtd"
-cp "$tree"/drivers/iommu/intel/*.c "$work/vtd/"
+vtd_broken() { broken vtd-queue "$work/vtd/dmar.c" "$@"; }
+amd_broken() { broken amd-commands "$work/amd/iommu.c" "$@"; }
 
-ktap_plan 5
+mkdir "$work/vtd" "$work/amd"
+cp "$tree"/drivers/iommu/intel/*.c "$work/vtd/"
+cp "$tree"/drivers/iommu/amd/*.c "$tree"/drivers/iommu/quarantine/amd-iommu/commands.h "$work/amd/"
+
+ktap_plan 10
 ktap_case "vtd-queue: every invalidation passes the filter" \
-	vtd_clean "$work/vtd"
+	clean vtd-queue "$work/vtd" filter
 ktap_case "vtd-queue: an unfiltered copy is noticed" vtd_broken unfiltered \
 	's/intel_quarantine_copy\(iommu, (.*),$/memcpy(\1,/; s/(1 << shift), options, &wait\);/\1);/' \
 	"past intel_quarantine_copy()"
@@ -74,4 +86,16 @@ ktap_case "vtd-queue: a second doorbell is noticed" vtd_broken doorbell \
 ktap_case "vtd-queue: a restart that settles nothing is noticed" \
 	vtd_broken unsettled '/rc = intel_quarantine_settle\(/d' \
 	"without intel_quarantine_settle()"
+ktap_case "amd-commands: every invalidation passes the filter" \
+	clean amd-commands "$work/amd" filter settle
+ktap_case "amd-commands: a command buffer without the filter is noticed" \
+	amd_broken unfiltered '/amd_quarantine_filter\(/d' -filter
+ktap_case "amd-commands: a second way into the buffer is noticed" amd_broken second \
+	'/^static int iommu_flush_dte\(/i static void direct(struct amd_iommu *iommu, struct iommu_cmd *cmd)\n{\n\tcopy_cmd_to_buffer(iommu, cmd);\n}\n' \
+	"direct() copies into the buffer"
+ktap_case "amd-commands: an invalidation of another's making is noticed" amd_broken build \
+	'/^static int device_flush_dte\(/i static void other(struct iommu_cmd *cmd)\n{\n\tbuild_inv_iotlb_pages(cmd, 0, 0, 0, 0, 0, false);\n}\n' \
+	"other() builds a device-TLB invalidation"
+ktap_case "amd-commands: a wait that settles nothing is noticed" \
+	amd_broken unsettled '/amd_quarantine_settle\(/d' -settle
 ktap_end
