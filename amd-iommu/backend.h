@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the AMD backend keeps, and what iommu.c lends it (commands.h). */
+/* What the AMD backend keeps of a device */
 #ifndef __AMD_QUARANTINE_BACKEND_H
 #define __AMD_QUARANTINE_BACKEND_H
 
@@ -44,12 +44,5 @@ struct amd_dev {
 	unsigned int nr_sids;
 	u16 sids[] __counted_by(nr_sids);
 };
-
-/* in drivers/iommu/amd/iommu.c, see commands.h */
-int amd_quarantine_submit(struct amd_iommu *iommu, struct iommu_cmd *cmd,
-			  unsigned int count, u64 *data);
-void amd_quarantine_build_inv_dte(struct iommu_cmd *cmd, u16 devid);
-void amd_quarantine_build_inv_iotlb_all(struct iommu_cmd *cmd,
-					struct iommu_dev_data *dev_data);
 
 #endif /* __AMD_QUARANTINE_BACKEND_H */

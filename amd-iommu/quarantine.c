@@ -115,7 +115,10 @@ u64 *amd_quarantine_next_event[MAX_IOMMUS] = {
 	[0 ... MAX_IOMMUS - 1] = &amd_no_event,
 };
 
-/* DeviceID -> struct amd_dev, per IOMMU; readers hold RCU and nothing else */
+/*
+ * DeviceID -> struct amd_dev, per IOMMU; readers hold RCU and nothing else. A
+ * device is in it once for each of its DeviceIDs.
+ */
 static DEFINE_XARRAY(amd_devs);
 
 atomic_t amd_quarantine_active = ATOMIC_INIT(0);
@@ -134,12 +137,6 @@ static struct amd_dev *amd_find(struct amd_iommu *iommu, u16 devid)
 {
 	return xa_load(&amd_devs, amd_key(iommu, devid));
 }
-
-/* Each device once, though its aliases are in the index too */
-#define amd_for_each_dev(iommu, key, adev)				\
-	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),	\
-			  amd_key(iommu, 0xffff))			\
-		if ((key & 0xffff) != adev->sids[0]) {} else
 
 static bool amd_is_fenced(struct amd_dev *adev)
 {
@@ -479,7 +476,8 @@ static void amd_fence_all(struct amd_iommu *iommu)
 
 	do {
 		again = false;
-		amd_for_each_dev(iommu, key, adev) {
+		xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
+				  amd_key(iommu, 0xffff)) {
 			if (atomic_read_acquire(&adev->state) != AMD_FENCING)
 				continue;
 			amd_fence(adev);
@@ -721,7 +719,8 @@ static void amd_ask_all(struct amd_iommu *iommu)
 	iommu_quarantine_count(IOMMU_QUARANTINE_NARROWINGS);
 	do {
 		again = false;
-		amd_for_each_dev(iommu, key, adev) {
+		xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
+				  amd_key(iommu, 0xffff)) {
 			if (atomic_read(&adev->state) != AMD_SUSPECT)
 				continue;
 			amd_ask(adev);
@@ -730,7 +729,8 @@ static void amd_ask_all(struct amd_iommu *iommu)
 		}
 	} while (again && !READ_ONCE(unit->lost));
 
-	amd_for_each_dev(iommu, key, adev)
+	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
+			  amd_key(iommu, 0xffff))
 		if (atomic_cmpxchg(&adev->state, AMD_ANSWERED, AMD_HEALTHY) ==
 		    AMD_ANSWERED)
 			amd_count_unhealthy(iommu, -1);
@@ -830,7 +830,8 @@ static void amd_give_up(struct amd_iommu *iommu, u64 to)
 		cpu_relax();
 	/* The buffer stands still: what was not completed was not answered */
 	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), to);
-	amd_for_each_dev(iommu, key, adev) {
+	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
+			  amd_key(iommu, 0xffff)) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
 			continue;
 		scoped_guard(raw_spinlock, &unit->log_lock)

@@ -37,6 +37,13 @@ void amd_quarantine_probe(struct amd_iommu *iommu, struct device *dev);
 void amd_quarantine_release(struct device *dev);
 void amd_quarantine_reset_device_done(struct device *dev);
 
+/* in drivers/iommu/amd/iommu.c, see commands.h */
+int amd_quarantine_submit(struct amd_iommu *iommu, struct iommu_cmd *cmd,
+			  unsigned int count, u64 *data);
+void amd_quarantine_build_inv_dte(struct iommu_cmd *cmd, u16 devid);
+void amd_quarantine_build_inv_iotlb_all(struct iommu_cmd *cmd,
+					struct iommu_dev_data *dev_data);
+
 /* Polls of a microsecond or more, after which a wait is no positive answer */
 #define AMD_QUARANTINE_ANSWER_POLLS	10000
 
@@ -97,7 +104,7 @@ static inline bool amd_quarantine_full(struct amd_iommu *iommu,
 }
 
 #define amd_quarantine_write_dte(iommu, devid, ptr, new) \
-	write_dte_lower128(ptr, new)
+	((void)(iommu), (void)(devid), write_dte_lower128(ptr, new))
 
 static inline void amd_quarantine_log_reset(struct amd_iommu *iommu)
 {
