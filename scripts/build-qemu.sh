@@ -1,25 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build-qemu.sh    build QEMU with the fault model of tests/qemu
+# build-qemu.sh [ARCH]    build QEMU with the fault model of tests/qemu
 #
 # Takes the source that scripts/sources.sh fetched, or QEMU_SRC=<tree>, and
 # works on a copy in $IQ_CACHE/build/qemu-<version>; the source itself is never
-# written to. IQ_QEMU_TARGETS adds to the targets (default x86_64-softmmu).
-# Prints the path of qemu-system-x86_64, and nothing else, on stdout.
+# written to. Builds for all the machines of the tests, or for the targets that
+# IQ_QEMU_TARGETS names. Prints the path of qemu-system-ARCH (x86_64), and
+# nothing else, on stdout; the others are in the same directory.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-[ $# -eq 0 ] || die "usage: [QEMU_SRC=<tree>] [IQ_QEMU_TARGETS=<targets>] build-qemu.sh"
+[ $# -le 1 ] || die "usage: [QEMU_SRC=<tree>] [IQ_QEMU_TARGETS=<targets>] build-qemu.sh [ARCH]"
 
-targets=${IQ_QEMU_TARGETS:-x86_64-softmmu}
+arch=${1:-x86_64}
+targets=${IQ_QEMU_TARGETS:-x86_64-softmmu,aarch64-softmmu}
 case ,$targets, in
-*,x86_64-softmmu,*) ;;
-*) die "IQ_QEMU_TARGETS=$targets lacks x86_64-softmmu" ;;
+*,"$arch"-softmmu,*) ;;
+*) die "$arch-softmmu is none of the targets $targets" ;;
 esac
 options=(
 	--python=/usr/bin/python3 --cc="ccache gcc" --target-list="$targets"
 	--without-default-features --without-default-devices
-	--with-devices-x86_64=iommu-fault
+	--with-devices-x86_64=iommu-fault --with-devices-aarch64=iommu-fault
 	--disable-download --disable-docs --disable-tools --disable-guest-agent
 	--disable-install-blobs --disable-werror --disable-linux-user
 	--disable-debug-info
@@ -105,4 +107,4 @@ if ! done_already; then
 		die "building QEMU failed, see $build/build.log"
 	echo "$stamp" >"$build/.iq-stamp"
 fi
-echo "$build/build/qemu-system-x86_64"
+echo "$build/build/qemu-system-$arch"
