@@ -420,7 +420,7 @@ bool iommu_fault_amd_inval_iotlb(AMDVIState *s, const uint64_t cmd[2])
         inv.mask = ones + AMDVI_PAGE_SHIFT + 1 < 64 ?
                    ((AMDVI_PAGE_SIZE * 2) << ones) - 1 : UINT64_MAX;
     }
-    if (!iommu_fault_invalidate(&inv)) {
+    if (!iommu_fault_invalidate(&inv, NULL)) {
         amd_lost(amd_get(s), inv.sid);
     }
     return true;

@@ -234,7 +234,7 @@ static void vtd_dev_invalidate(IOMMUFaultVTD *v, IOMMUFaultInv *inv, bool size)
               (VTD_PAGE_SIZE * 2) << ones : 0;
     }
     inv->mask = len - 1;
-    if (!iommu_fault_invalidate(inv)) {
+    if (!iommu_fault_invalidate(inv, NULL)) {
         vtd_lost(v, inv->sid);
     }
 }

@@ -11,7 +11,8 @@
  *   0x14 RO INV_WEDGED        0x34 WO CLEAR
  *   0x18 RO INV_TOTAL         0x38 RO CTX_REFRESH (target)
  *   0x1c RO STALE_OK          0x3c RO STALL_MS
- *                             0x40 RO INV_QUEUED_AFTER (target)
+ *   0x40 RO INV_QUEUED_AFTER (target)
+ *   0x44 RW DELAY_MS (target) 0x48 RO TARGET_TIMEOUTS (target)
  * A register of a target that does not exist reads all ones.
  */
 #include "qemu/osdep.h"
@@ -50,6 +51,8 @@ enum {
     CTL_CTX_REFRESH     = 0x38,
     CTL_STALL_MS        = 0x3c,
     CTL_INV_AFTER       = 0x40,
+    CTL_DELAY_MS        = 0x44,
+    CTL_TARGET_TIMEOUTS = 0x48,
 };
 
 struct IOMMUFaultCtl {
@@ -148,7 +151,8 @@ void iommu_fault_dev_unregister(IOMMUFaultDev *dev)
 
 bool iommu_fault_dev_answers(const IOMMUFaultDev *dev)
 {
-    return dev->pci && dev->mode == IOMMU_FAULT_HEALTHY;
+    return dev->pci && (dev->mode == IOMMU_FAULT_HEALTHY ||
+                        dev->mode == IOMMU_FAULT_SLOW);
 }
 
 /* Off the bus: configuration space and BARs read all ones, no DMA. */
@@ -193,6 +197,7 @@ static void dev_clear_counters(IOMMUFaultDev *dev)
     dev->stale_blocked = 0;
     dev->resets = 0;
     dev->ctx_refresh = 0;
+    dev->timeouts = 0;
     dev->timed_out = false;
 }
 
@@ -232,11 +237,19 @@ IOMMUFaultBackend *iommu_fault_backend(PCIDevice *pci)
     return NULL;
 }
 
-/* Returns whether the device answers (or none of ours is there at all). */
-bool iommu_fault_invalidate(const IOMMUFaultInv *inv)
+/*
+ * Returns whether the device answers (or none of ours is there at all). An
+ * IOMMU model that can wait passes @delay: it is set to the time (ns) that a
+ * slow device takes, and to 0 if no answer will come. For one that cannot, a
+ * slow device answers at once.
+ */
+bool iommu_fault_invalidate(const IOMMUFaultInv *inv, int64_t *delay)
 {
     IOMMUFaultDev *dev = dev_find(inv->sid);
 
+    if (delay) {
+        *delay = 0;
+    }
     if (!dev) {
         return true;
     }
@@ -245,6 +258,10 @@ bool iommu_fault_invalidate(const IOMMUFaultInv *inv)
         dev->inv_after++;
     }
     if (iommu_fault_dev_answers(dev)) {
+        if (delay && dev->mode == IOMMU_FAULT_SLOW && dev->delay_ms) {
+            *delay = dev->delay_ms * (int64_t)SCALE_MS;
+            return false;
+        }
         dev->ops->invalidate(dev, inv);
         return true;
     }
@@ -255,18 +272,50 @@ bool iommu_fault_invalidate(const IOMMUFaultInv *inv)
     return false;
 }
 
-void iommu_fault_timed_out(uint16_t sid, unsigned aborted_waits)
+/* The delay is over. False: the device has broken meanwhile, or is gone. */
+bool iommu_fault_answer(const IOMMUFaultInv *inv)
+{
+    IOMMUFaultDev *dev = dev_find(inv->sid);
+
+    if (!dev || !iommu_fault_dev_answers(dev)) {
+        return false;
+    }
+    dev->ops->invalidate(dev, inv);
+    return true;
+}
+
+/* The IOMMU has stopped waiting for the answer to @inv. */
+void iommu_fault_given_up(const IOMMUFaultInv *inv)
+{
+    IOMMUFaultDev *dev = dev_find(inv->sid);
+
+    if (dev && dev->pci) {
+        dev->ops->lost(dev, inv);
+    }
+}
+
+/* One report may cover several devices: this is for all but the first. */
+void iommu_fault_timed_out_too(uint16_t sid)
 {
     IOMMUFaultDev *dev = dev_find(sid);
 
     if (dev) {
         dev->timed_out = true;
+        dev->timeouts++;
     }
+    iommu_fault_log("%04x timeout", sid);
+}
+
+void iommu_fault_timed_out(uint16_t sid, unsigned aborted_waits)
+{
+    iommu_fault_timed_out_too(sid);
     if (ctl) {
         ctl->timeouts++;
         ctl->aborted_waits += aborted_waits;
     }
-    iommu_fault_log("%04x timeout, %u waits aborted", sid, aborted_waits);
+    if (aborted_waits) {
+        iommu_fault_log("%u waits aborted", aborted_waits);
+    }
 }
 
 void iommu_fault_ctx_refreshed(uint16_t sid)
@@ -371,6 +420,10 @@ static uint32_t ctl_read_target(IOMMUFaultCtl *s, hwaddr addr)
         return dev->ctx_refresh;
     case CTL_INV_AFTER:
         return dev->inv_after;
+    case CTL_DELAY_MS:
+        return dev->delay_ms;
+    case CTL_TARGET_TIMEOUTS:
+        return dev->timeouts;
     default:
         g_assert_not_reached();
     }
@@ -397,6 +450,8 @@ static uint64_t ctl_read(void *opaque, hwaddr addr, unsigned size)
     case CTL_RESETS:
     case CTL_CTX_REFRESH:
     case CTL_INV_AFTER:
+    case CTL_DELAY_MS:
+    case CTL_TARGET_TIMEOUTS:
         return ctl_read_target(s, addr);
     case CTL_TIMEOUTS:
         return s->timeouts;
@@ -441,6 +496,12 @@ static void ctl_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
     case CTL_CLEAR:
         ctl_clear(s);
         break;
+    case CTL_DELAY_MS:
+        dev = dev_find(s->target);
+        if (dev) {
+            dev->delay_ms = val;
+        }
+        break;
     default:
         qemu_log_mask(LOG_GUEST_ERROR,
                       "iommu-fault-ctl: write to 0x%" HWADDR_PRIx "\n", addr);
@@ -476,6 +537,7 @@ static void ctl_reset_enter(Object *obj, ResetType type)
         }
         dev->mode = IOMMU_FAULT_HEALTHY;
         dev->gone = false;
+        dev->delay_ms = 0;
     }
 }
 

@@ -42,7 +42,10 @@ enum {
     IOMMU_FAULT_F_AMD_EVENT_LATE = 1u << 5, /* waits complete, then the event */
     IOMMU_FAULT_F_AMD_HALT       = 1u << 6, /* the command buffer stops */
     IOMMU_FAULT_F_AMD_DROP_WAIT  = 1u << 7, /* held waits never complete */
-    IOMMU_FAULT_F_ALL       = (1u << 8) - 1,
+    /* SMMUv3: what the architecture leaves open */
+    IOMMU_FAULT_F_SMMU_LAZY      = 1u << 8, /* CFGI, TLBI work at the SYNC */
+    IOMMU_FAULT_F_SMMU_FORGET    = 1u << 9, /* an error ends all ATC_INVs */
+    IOMMU_FAULT_F_ALL       = (1u << 10) - 1,
 };
 
 /* WEDGE register of the control device */
@@ -52,6 +55,7 @@ typedef enum IOMMUFaultMode {
     IOMMU_FAULT_FOREVER,        /* a reset clears nothing */
     IOMMU_FAULT_VANISHED,       /* off the bus */
     IOMMU_FAULT_HANGS,          /* wedged; the next reset never completes */
+    IOMMU_FAULT_SLOW,           /* healthy; answers after DELAY_MS */
     IOMMU_FAULT_MODES,
 } IOMMUFaultMode;
 
@@ -81,6 +85,7 @@ struct IOMMUFaultDev {
     IOMMUFaultMode mode;
     bool gone;                  /* hangs in a reset, does not answer at all */
     bool timed_out;             /* a timeout was raised since the last reset */
+    uint32_t delay_ms;
 
     uint32_t inv_wedged;
     uint32_t inv_total;
@@ -89,6 +94,7 @@ struct IOMMUFaultDev {
     uint32_t stale_blocked;
     uint32_t resets;
     uint32_t ctx_refresh;
+    uint32_t timeouts;
 
     QLIST_ENTRY(IOMMUFaultDev) next;
 };
@@ -126,8 +132,11 @@ IOMMUFaultBackend *iommu_fault_backend(PCIDevice *pci);
 
 /* for IOMMU models */
 void iommu_fault_backend_register(IOMMUFaultBackend *be);
-bool iommu_fault_invalidate(const IOMMUFaultInv *inv);
+bool iommu_fault_invalidate(const IOMMUFaultInv *inv, int64_t *delay);
+bool iommu_fault_answer(const IOMMUFaultInv *inv);
+void iommu_fault_given_up(const IOMMUFaultInv *inv);
 void iommu_fault_timed_out(uint16_t sid, unsigned aborted_waits);
+void iommu_fault_timed_out_too(uint16_t sid);
 void iommu_fault_ctx_refreshed(uint16_t sid);
 void iommu_fault_stall_begin(IOMMUFaultBackend *be);
 void iommu_fault_stall_end(IOMMUFaultBackend *be);
