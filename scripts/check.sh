@@ -53,7 +53,7 @@ suite_text() { scripts/check-text.sh; }
 suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
 suite_models() { tests/models/run.sh; }
-suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(scripts/build-qemu.sh)"; }
+suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirname "$(scripts/build-qemu.sh)")"; }
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""selftest.py [--qemu PATH] [--firmware DIR] [--list] [PATTERN]
+"""selftest.py [--qemu DIR] [--firmware DIR] [--list] [PATTERN]
 
-Proves the fault model without a kernel: drives VT-d or the AMD IOMMU, the
-control device and two endpoints by hand through QEMU's qtest protocol, on the
-virtual clock, so that a second of hardware timeout takes no time and is exact.
-Reports KTAP. PATTERN selects tests by a part of their name.
+Proves the fault model without a kernel: drives VT-d, the AMD IOMMU or Arm's
+SMMUv3, the control device and two endpoints by hand through QEMU's qtest
+protocol, on the virtual clock, so that a second of hardware timeout takes no
+time and is exact. Reports KTAP. PATTERN selects tests by a part of their name.
 
 Each test runs on a fresh machine; those of VT-d once per way of setting it up.
+DIR holds the binaries, qemu-system-x86_64 and qemu-system-aarch64.
 """
 import argparse
 import json
@@ -36,14 +37,14 @@ DEVTAB = 0x150000
 EVTLOG = 0x160000
 MSI = 0x170000                      # no interrupt controller: plain memory
 DATA = 0x200000
+STREAMS = 0x300000
+CDS = 0x310000
 IOVA = 0x10000
 
 # Where things are in guest physical address space
-ECAM = 0xb0000000
 VTD = 0xfed90000
 AMD = 0xfed80000
-CTL = 0xfe000000
-EP = {1: 0xfd000000, 2: 0xfd100000}
+SMMU = 0x09050000
 PORT = {1: 0x10, 2: 0x18}           # 00:02.0, 00:03.0
 CTL_BDF = 0x20                      # 00:04.0
 SID = {1: 0x100, 2: 0x200}
@@ -70,11 +71,27 @@ DTE_I, DTE_SE, DTE_SA = 1 << 32, 1 << 33, 1 << 34
 PAGE_FAULT, DEVICE_TABLE_ERROR, PAGE_TABLE_ERROR, ILLEGAL_COMMAND = 2, 3, 4, 5
 INV_TIMEOUT, INVALID_REQUEST = 7, 8
 
+# SMMUv3 registers and fields
+IDR0, IDR1, CR0, CR0ACK, IRQ_CTRL, GERROR, GERRORN = 0x00, 0x04, 0x20, 0x24, 0x50, 0x60, 0x64
+STRTAB_BASE, STRTAB_CFG, CMDQ_BASE, CMDQ_PROD, CMDQ_CONS = 0x80, 0x88, 0x90, 0x98, 0x9c
+EVENTQ_BASE, EVENTQ_PROD, EVENTQ_CONS = 0xa0, 0xa8, 0xac
+SMMUEN, EVENTQEN, CMDQEN, ATSCHK = 1 << 0, 1 << 2, 1 << 3, 1 << 4
+CMDQ_ERR = 1 << 0
+OVERFLOW = 1 << 31
+EVENTS = 32                         # entries of the event queue
+CERROR_ILL, CERROR_ATC_INV = 1, 3
+CFGI_STE, CFGI_RANGE, CFGI_CD, TLBI_ALL, ATC_INV, SYNC = 0x03, 0x04, 0x05, 0x30, 0x40, 0x46
+ABORT, BYPASS, STAGE_1 = 0, 4, 5    # STE.Config
+BAD_STREAMID, BAD_STE, BAD_TREQ, FORBIDDEN, TRANSLATION = 0x02, 0x04, 0x05, 0x07, 0x10
+IRQ_EVENTQ, IRQ_GERROR = 0, 3
+
 # iommu-fault-ctl
 (MAGIC, TIMEOUT_MS, FLAGS, TARGET, WEDGE, INV_WEDGED, INV_TOTAL, STALE_OK, STALE_BLOCKED,
- RESETS, DOORBELL, TIMEOUTS, ABORTED, CLEAR, CTX_REFRESH, STALL_MS, INV_AFTER) = range(0, 0x44, 4)
+ RESETS, DOORBELL, TIMEOUTS, ABORTED, CLEAR, CTX_REFRESH, STALL_MS, INV_AFTER,
+ DELAY_MS, TARGET_TIMEOUTS) = range(0, 0x4c, 4)
 (F_ZERO, F_ONES, F_NEVER, F_AHEAD, F_SILENT,
- F_EVENT_LATE, F_HALT, F_DROP_WAIT) = (1 << n for n in range(8))
+ F_EVENT_LATE, F_HALT, F_DROP_WAIT, F_LAZY, F_FORGET) = (1 << n for n in range(10))
+SLOW = 5
 
 # iommu-fault-endpoint
 (E_MAGIC, E_CMD, E_STATUS, E_PERIOD, E_IOVA_LO, E_IOVA_HI, E_PATTERN, E_LEN,
@@ -136,25 +153,30 @@ class Channel:
 
 class Machine:
     """What does not depend on the vendor of the IOMMU."""
+    arch = "x86_64"
+    # The slots are the root ports' own, not ACPI's.
+    arguments = ["-machine", "q35", "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
+    ram = 0
+    ecam = 0xb0000000
+    ctl_bar = 0xfe000000
+    ep_bar = {1: 0xfd000000, 2: 0xfd100000}
 
     def __init__(self, options, variant):
         self.variant = variant
+        self.irqs = []
         self.tail = 0
         self.waits = 0
         self.dir = tempfile.mkdtemp(prefix="iq-qtest-")
         self.qtest = Channel(os.path.join(self.dir, "qtest"))
         self.qmp = Channel(os.path.join(self.dir, "qmp"))
         self.log = open(os.path.join(self.dir, "log"), "w+", encoding="utf-8")
-        command = [options.qemu]
+        command = [options.binary(self.arch)]
         for firmware in options.firmware:
             command += ["-L", firmware]
-        command += [
-            "-accel", "qtest", "-machine", "q35", "-m", "64", "-nodefaults", "-display", "none",
+        command += self.arguments + variant.arguments + [
+            "-accel", "qtest", "-m", "64", "-nodefaults", "-display", "none",
             "-qtest", f"unix:{self.dir}/qtest", "-qtest-log", "none",
             "-qmp", f"unix:{self.dir}/qmp",
-            # The slots are the root ports' own, not ACPI's.
-            "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
-            "-device", variant.device,
             "-device", "pcie-root-port,id=rp1,chassis=1,slot=1,addr=2.0",
             "-device", "pcie-root-port,id=rp2,chassis=2,slot=2,addr=3.0",
             "-device", "iommu-fault-ctl,addr=4.0",
@@ -200,6 +222,7 @@ class Machine:
         while True:
             words = self.qtest.receive().split()
             if words[0] == "IRQ":
+                self.irqs.append((words[1], int(words[2])))
                 continue
             if words[0] != "OK":
                 raise Failure(f"qtest: '{line}': {' '.join(words)}")
@@ -232,7 +255,7 @@ class Machine:
     # PCI
 
     def cfg(self, bdf, reg):
-        return ECAM + (bdf << 12) + reg
+        return self.ecam + (bdf << 12) + reg
 
     def cr(self, bdf, reg):
         return self.rl(self.cfg(bdf, reg))
@@ -243,23 +266,26 @@ class Machine:
     def cww(self, bdf, reg, value):
         self.ask(f"writew {self.cfg(bdf, reg):#x} {value:#x}")
 
-    def setup_pci(self):
+    def setup_ecam(self):
         # PCIEXBAR of the host bridge: everything else goes through ECAM.
-        for reg, value in ((0x64, 0), (0x60, ECAM | 1)):
+        for reg, value in ((0x64, 0), (0x60, self.ecam | 1)):
             self.ask(f"outl 0xcf8 {0x80000000 | reg:#x}")
             self.ask(f"outl 0xcfc {value:#x}")
+
+    def setup_pci(self):
+        self.setup_ecam()
         for n, port in PORT.items():
-            base = EP[n] >> 16
+            base = self.ep_bar[n] >> 16
             self.wl(self.cfg(port, 0x18), n << 16 | n << 8)
             self.wl(self.cfg(port, 0x20), base << 16 | base)
             self.cww(port, COMMAND, MASTER | MEMORY)
             self.setup_endpoint(n)
-        self.wl(self.cfg(CTL_BDF, BAR0), CTL)
+        self.wl(self.cfg(CTL_BDF, BAR0), self.ctl_bar)
         self.cww(CTL_BDF, COMMAND, MEMORY)
         self.ctl(CLEAR, 1)
 
     def setup_endpoint(self, n):
-        self.wl(self.cfg(SID[n], BAR0), EP[n])
+        self.wl(self.cfg(SID[n], BAR0), self.ep_bar[n])
         self.cww(SID[n], COMMAND, MASTER | MEMORY | INTX_DISABLE)
         self.cww(SID[n], ATS_CTRL, ATS_ENABLE)
 
@@ -267,8 +293,8 @@ class Machine:
 
     def ctl(self, reg, value=None):
         if value is None:
-            return self.rl(CTL + reg)
-        return self.wl(CTL + reg, value)
+            return self.rl(self.ctl_bar + reg)
+        return self.wl(self.ctl_bar + reg, value)
 
     def target(self, n, reg, value=None):
         self.ctl(TARGET, SID[n])
@@ -276,8 +302,8 @@ class Machine:
 
     def ep(self, n, reg, value=None):
         if value is None:
-            return self.rl(EP[n] + reg)
-        return self.wl(EP[n] + reg, value)
+            return self.rl(self.ep_bar[n] + reg)
+        return self.wl(self.ep_bar[n] + reg, value)
 
     def command(self, n, cmd, iova=IOVA, pattern=0xabadcafe, length=4, pasid=None):
         """Returns whether the command succeeded."""
@@ -290,10 +316,10 @@ class Machine:
         return bool(self.ep(n, E_STATUS) & S_OK)
 
     def data(self, iova=IOVA):
-        return self.rl(DATA + iova)
+        return self.rl(self.ram + DATA + iova)
 
     def erase(self, iova=IOVA):
-        self.wl(DATA + iova, 0)
+        self.wl(self.ram + DATA + iova, 0)
 
     def wedge(self, n, mode=1):
         self.target(n, WEDGE, mode)
@@ -580,24 +606,170 @@ class AmdMachine(Machine):
         self.clear(EVT_INT)
 
 
+class SmmuMachine(Machine):
+    arch = "aarch64"
+    arguments = ["-machine", "virt,gic-version=3,iommu=smmuv3,acpi=off,highmem-ecam=off",
+                 "-cpu", "cortex-a57"]
+    ram = 0x40000000
+    ecam = 0x3f000000
+    ctl_bar = 0x10000000
+    ep_bar = {1: 0x11000000, 2: 0x12000000}
+    enabled = SMMUEN | EVENTQEN | CMDQEN | ATSCHK
+
+    def setup_ecam(self):
+        pass
+
+    def setup_iommu(self):
+        top, middle, last = (self.ram + table for table in TABLES[1:])
+        self.wq(top, middle | 3)
+        self.wq(middle, last | 3)
+        for page in range(IOVA >> 12, (IOVA >> 12) + 64):
+            self.map(page << 12)
+        for n in (1, 2):
+            self.set_ste(n)
+            cd = self.ram + CDS + n * 64
+            # 39 bits, 4 KiB, no second half; 44 bits out, AArch64, R, A
+            self.wq(cd, 25 | 1 << 30 | 1 << 31 | 4 << 32 | 0x620000000000 | DID[n] << 48)
+            self.wq(cd + 8, top)
+        self.wq(SMMU + STRTAB_BASE, self.ram + STREAMS)
+        self.wl(SMMU + STRTAB_CFG, 10)
+        self.wq(SMMU + CMDQ_BASE, self.ram + QUEUE | 8)
+        self.wq(SMMU + EVENTQ_BASE, self.ram + EVTLOG | 5)
+        for reg in (CMDQ_PROD, CMDQ_CONS, EVENTQ_PROD, EVENTQ_CONS):
+            self.wl(SMMU + reg, 0)
+        self.wl(SMMU + IRQ_CTRL, 5)
+        self.cr0(self.enabled)
+
+    def cr0(self, value):
+        self.wl(SMMU + CR0, value)
+        expect("CR0ACK", self.rl(SMMU + CR0ACK), value)
+
+    def map(self, iova, writable=True):
+        # a page that was accessed, by whomever
+        self.wq(self.ram + TABLES[3] + (iova >> 12) * 8,
+                self.ram + DATA + iova | 1 << 10 | (1 if writable else 3) << 6 | 3)
+
+    def unmap(self, iova):
+        self.wq(self.ram + TABLES[3] + (iova >> 12) * 8, 0)
+
+    def set_ste(self, n, config=STAGE_1, eats=1, valid=True):
+        """Stream table entry of endpoint n in memory; does not invalidate."""
+        ste = self.ram + STREAMS + SID[n] * 64
+        self.wq(ste + 8, eats << 28)
+        self.wq(ste, self.ram + CDS + n * 64 | config << 1 | (1 if valid else 0))
+
+    # command queue
+
+    def submit(self, *commands):
+        """Put commands behind the tail; returns the place of the first."""
+        first = self.tail
+        for lo, hi in commands:
+            self.put(self.tail, lo, hi)
+            self.tail = (self.tail + 1) % (2 * ENTRIES)
+        self.wl(SMMU + CMDQ_PROD, self.tail)
+        return first
+
+    def put(self, place, lo, hi):
+        addr = self.ram + QUEUE + place % ENTRIES * 16
+        self.wq(addr, lo)
+        self.wq(addr + 8, hi)
+
+    def head(self):
+        return self.rl(SMMU + CMDQ_CONS) & 0xfffff
+
+    def wait(self):
+        return (SYNC, 0)
+
+    def dev_inv(self, n, iova=IOVA, pages=1, pasid=None, more=0):
+        lo = ATC_INV | SID[n] << 32 | more
+        if pasid is not None:
+            lo |= 1 << 11 | pasid << 12
+        return (lo, iova | pages.bit_length() - 1)
+
+    def cfgi(self, n):
+        return (CFGI_STE | SID[n] << 32, 1)
+
+    def cfgi_range(self, sid, bits):
+        return (CFGI_RANGE | sid << 32, bits - 1)
+
+    def tlbi(self):
+        return (TLBI_ALL, 0)
+
+    def sync(self, *commands):
+        self.submit(*commands, self.wait())
+        if self.head() != self.tail:
+            raise Failure("a CMD_SYNC was not consumed")
+
+    def error(self):
+        """The reason why the queue has stopped, or 0."""
+        active = (self.rl(SMMU + GERROR) ^ self.rl(SMMU + GERRORN)) & CMDQ_ERR
+        return self.rl(SMMU + CMDQ_CONS) >> 24 & 0x7f if active else 0
+
+    def acknowledge(self):
+        self.wl(SMMU + GERRORN, self.rl(SMMU + GERROR))
+
+    def lose(self, n=1):
+        """One lost invalidation: reported at its CMD_SYNC, cleaned up."""
+        at = self.submit(self.dev_inv(n), self.wait())
+        self.step(self.ctl(TIMEOUT_MS))
+        expect("error, head", (self.error(), self.head()),
+               (CERROR_ATC_INV, (at + 1) % (2 * ENTRIES)))
+        self.acknowledge()
+        expect("error, head", (self.error(), self.head()), (0, self.tail))
+
+    # events and interrupts
+
+    def watch(self):
+        path = next(f"/machine/unattached/{child['name']}"
+                    for child in self.monitor("qom-list", path="/machine/unattached")
+                    if child["type"] == "child<arm-smmuv3>")
+        self.ask(f"irq_intercept_out {path} sysbus-irq")
+
+    def interrupts(self):
+        """Which interrupts came since the last call."""
+        found = [number for what, number in self.irqs if what == "raise"]
+        self.irqs.clear()
+        return found
+
+    def events(self):
+        """Takes all events out of the queue: (type, StreamID, address)."""
+        cons, prod = self.rl(SMMU + EVENTQ_CONS), self.rl(SMMU + EVENTQ_PROD)
+        found = []
+        index = cons % (2 * EVENTS)
+        while index != prod % (2 * EVENTS):
+            addr = self.ram + EVTLOG + index % EVENTS * 32
+            info = self.rq(addr)
+            found.append((info & 0xff, info >> 32, self.rq(addr + 16)))
+            index = (index + 1) % (2 * EVENTS)
+        self.wl(SMMU + EVENTQ_CONS, index | cons & OVERFLOW)
+        return found
+
+
 class Variant:
     machine = VtdMachine
 
     def __init__(self, name, options="", scalable=False, first_stage=False):
         self.name = name
-        self.options = options
-        self.device = f"intel-iommu,intremap=off,device-iotlb=on,aw-bits=48{options}"
+        self.arguments = [
+            "-device", f"intel-iommu,intremap=off,device-iotlb=on,aw-bits=48{options}"]
         self.scalable = scalable
         self.first_stage = first_stage
         # read + write of a second stage; present + writable + user of a first
         self.pte = 7 if first_stage else 3
         self.caching = "caching-mode=on" in options
+        self.pasid = "x-pasid-mode=on" in options
 
 
 class AmdVariant:
     name = "amd"
-    device = "amd-iommu,pt=off,device-iotlb=on,intremap=off"
+    arguments = ["-device", "amd-iommu,pt=off,device-iotlb=on,intremap=off"]
     machine = AmdMachine
+
+
+class SmmuVariant:
+    name = "smmuv3"
+    arguments = []
+    machine = SmmuMachine
 
 
 VARIANTS = [
@@ -608,9 +780,10 @@ VARIANTS = [
             ",x-scalable-mode=on,x-flts=on,caching-mode=on,x-pasid-mode=on", True, True),
     Variant("scalable-sl", ",x-scalable-mode=on", True),
     AmdVariant(),
+    SmmuVariant(),
 ]
 
-TESTS = {VtdMachine: [], AmdMachine: []}
+TESTS = {VtdMachine: [], AmdMachine: [], SmmuMachine: []}
 
 
 def test(f):
@@ -625,9 +798,15 @@ def test_amd(f):
     return f
 
 
+def test_smmu(f):
+    """A test of the SMMUv3."""
+    TESTS[SmmuMachine].append(f)
+    return f
+
+
 def test_any(f):
     """A test for whichever IOMMU."""
-    return test_amd(test(f))
+    return test_smmu(test_amd(test(f)))
 
 
 @test_any
@@ -1157,7 +1336,7 @@ def machine_reset(m):
 @test
 def pasid(m):
     """requests with PASID have entries and invalidations of their own"""
-    if "x-pasid-mode=on" not in m.variant.options:
+    if not m.variant.pasid:
         return "needs PASID support of the IOMMU"
     expect("FETCH with PASID off", m.command(1, FETCH, pasid=5), False)
     m.cww(SID[1], PASID_CTRL, PASID_ENABLE)
@@ -1178,6 +1357,17 @@ def pasid(m):
     m.wedge(1, 0)
     m.sync(m.dev_inv(1, pasid=5))
     expect("ATC", m.ep(1, E_ATC), 0)
+
+
+@test
+@test_amd
+def slow_is_healthy(m):
+    """mode 5 where the IOMMU model cannot wait: the device answers at once"""
+    m.fetch_all()
+    m.target(1, DELAY_MS, 300)
+    m.wedge(1, SLOW)
+    m.sync(m.dev_inv(1))
+    expect("ATC, INV_WEDGED", (m.ep(1, E_ATC), m.target(1, INV_WEDGED)), (0, 0))
 
 
 @test_amd
@@ -1939,10 +2129,682 @@ def amd_machine_reset(m):
     m.sync(m.dev_inv(1), m.dev_inv(2))
 
 
+@test_smmu
+def smmu_features(m):
+    """what the kernel asks of the registers and of the device tree before it uses ATS"""
+    idr0 = m.rl(SMMU + IDR0)
+    for bit, name, value in ((10, "ATS", 1), (13, "MSI", 0), (16, "PRI", 0)):
+        expect(name, idr0 >> bit & 1, value)
+    expect("IDR1.SSIDSIZE", m.rl(SMMU + IDR1) >> 6 & 0x1f, 0)
+    expect("CR0ACK.ATSCHK", m.rl(SMMU + CR0ACK) & ATSCHK, ATSCHK)
+    tree = bytes.fromhex(m.ask(f"read {m.ram:#x} 0x10000")[2:])
+    expect("magic of the device tree", tree[:4].hex(), "d00dfeed")
+    expect("ats-supported", tree.count(b"ats-supported\0"), 1)
+
+
+@test_smmu
+def smmu_io_with_ats(m):
+    """fetch, write, what ATS enable, bus master and the page tables forbid"""
+    expect("FETCH", m.command(1, FETCH), True)
+    expect("STATUS", m.ep(1, E_STATUS), S_OK | S_ATC | S_ATS | S_MASTER)
+    expect("WRITE", m.command(1, WRITE, pattern=0x11223344), True)
+    expect("memory", m.data(), 0x11223344)
+    expect("FETCH of an unmapped page", m.command(1, FETCH, iova=0x200000), False)
+    m.map(IOVA + 4096, writable=False)
+    expect("FETCH of a page not writable", m.command(1, FETCH, iova=IOVA + 4096), False)
+    m.cww(SID[1], PASID_CTRL, PASID_ENABLE)
+    expect("FETCH with PASID", m.command(1, FETCH, pasid=5), False)
+    expect("events", m.events(), [])
+    expect("WRITE_UNTRANSLATED", m.command(1, WRITE_UNTRANSLATED, pattern=0x99), True)
+    expect("memory", m.data(), 0x99)
+    m.cww(SID[1], COMMAND, MEMORY)
+    expect("WRITE without bus master", m.command(1, WRITE), False)
+    m.cww(SID[1], COMMAND, MEMORY | MASTER)
+    m.cww(SID[1], ATS_CTRL, 0)
+    expect("the ATC after ATS was turned off", m.ep(1, E_ATC), 0)
+    expect("FETCH without ATS", m.command(1, FETCH), False)
+
+
+@test_smmu
+def smmu_healthy_invalidation(m):
+    """a healthy device answers and drops exactly what is covered"""
+    for page in range(4):
+        expect("FETCH", m.command(1, FETCH, iova=IOVA + page * 4096), True)
+    m.sync(m.dev_inv(1, IOVA + 4096))
+    expect("ATC after one page", m.ep(1, E_ATC), 3)
+    m.sync(m.dev_inv(2), (ATC_INV | (SID[1] | 1 << 16) << 32, 52))
+    expect("ATC after others'", m.ep(1, E_ATC), 3)
+    m.sync(m.dev_inv(1, pasid=5), m.dev_inv(1, pasid=0, pages=4),
+           m.dev_inv(1, pasid=0, pages=4, more=1 << 9))
+    expect("ATC after those of PASIDs", m.ep(1, E_ATC), 3)
+    m.sync(m.dev_inv(1, IOVA + 2 * 4096, pages=2))
+    expect("ATC after two pages", m.ep(1, E_ATC), 1)
+    m.sync(m.dev_inv(1, 0, pages=1 << 52))
+    expect("ATC after everything", m.ep(1, E_ATC), 0)
+    expect("INV_TOTAL", (m.target(1, INV_TOTAL), m.target(2, INV_TOTAL)), (6, 1))
+    expect("INV_WEDGED", m.target(1, INV_WEDGED), 0)
+    m.step(5000)
+    expect("TIMEOUTS, events", (m.ctl(TIMEOUTS), m.events()), (0, []))
+
+
+@test_smmu
+def smmu_timeout(m):
+    """a lost invalidation: the CMD_SYNC stays, the error, its interrupt, the repetition"""
+    m.watch()
+    m.fetch_all(1, 2)
+    m.wedge(1)
+    at = m.submit(m.dev_inv(1), m.wait())
+    m.submit(m.dev_inv(2), m.wait())
+    expect("head: at the CMD_SYNC", m.head(), at + 1)
+    m.step(999)
+    expect("head, error, interrupts", (m.head(), m.error(), m.interrupts()), (at + 1, 0, []))
+    expect("TIMEOUTS", m.ctl(TIMEOUTS), 0)
+    m.step(1)
+    expect("error, head, interrupts", (m.error(), m.head(), m.interrupts()),
+           (CERROR_ATC_INV, at + 1, [IRQ_GERROR]))
+    m.submit(m.wait())
+    expect("head after another submission", m.head(), at + 1)
+    m.step(5000)
+    expect("error, head, interrupts after a long time",
+           (m.error(), m.head(), m.interrupts()), (CERROR_ATC_INV, at + 1, []))
+    expect("what was not fetched", (m.target(2, INV_TOTAL), m.ep(2, E_ATC)), (0, 1))
+    expect("TIMEOUTS, ABORTED_WAITS, STALL_MS",
+           (m.ctl(TIMEOUTS), m.ctl(ABORTED), m.ctl(STALL_MS)), (1, 0, 6000))
+    m.acknowledge()
+    expect("error, head, without a write to PROD", (m.error(), m.head()), (0, m.tail))
+    expect("ATC", (m.ep(1, E_ATC), m.ep(2, E_ATC)), (1, 0))
+    m.step(5000)
+    expect("TIMEOUTS, STALL_MS, interrupts",
+           (m.ctl(TIMEOUTS), m.ctl(STALL_MS), m.interrupts()), (1, 6000, []))
+    expect("INV_WEDGED, INV_QUEUED_AFTER, TARGET_TIMEOUTS",
+           [m.target(1, reg) for reg in (INV_WEDGED, INV_AFTER, TARGET_TIMEOUTS)], [1, 0, 1])
+    expect("TARGET_TIMEOUTS of the neighbour", m.target(2, TARGET_TIMEOUTS), 0)
+    m.lose()
+    expect("INV_QUEUED_AFTER, TARGET_TIMEOUTS",
+           (m.target(1, INV_AFTER), m.target(1, TARGET_TIMEOUTS)), (1, 2))
+
+
+@test_smmu
+def smmu_interrupts(m):
+    """the interrupt of an error comes only where it is enabled"""
+    m.watch()
+    m.wl(SMMU + IRQ_CTRL, 4)
+    m.wedge(1)
+    m.lose()
+    expect("disabled", m.interrupts(), [])
+    m.wl(SMMU + IRQ_CTRL, 5)
+    m.lose()
+    expect("enabled", m.interrupts(), [IRQ_GERROR])
+
+
+@test_smmu
+def smmu_overwritten_commands(m):
+    """what lies behind the head is read only after the error was acknowledged"""
+    m.wedge(1)
+    at = m.submit(m.dev_inv(1), m.wait(), m.dev_inv(1), m.wait())
+    m.step(1000)
+    expect("error, head", (m.error(), m.head()), (CERROR_ATC_INV, at + 1))
+    m.put(at + 2, *m.cfgi(1))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    m.step(5000)
+    expect("INV_WEDGED, TIMEOUTS", (m.target(1, INV_WEDGED), m.ctl(TIMEOUTS)), (1, 1))
+
+
+@test_smmu
+def smmu_sync_replaced(m):
+    """an invalidation in the place of the CMD_SYNC is carried out as such"""
+    m.wedge(1)
+    at = m.submit(m.dev_inv(1), m.wait())
+    m.step(1000)
+    m.put(at + 1, *m.dev_inv(2))
+    m.acknowledge()
+    expect("head, INV_TOTAL", (m.head(), m.target(2, INV_TOTAL)), (m.tail, 1))
+
+
+@test_smmu
+def smmu_loss_without_sync(m):
+    """without a CMD_SYNC there is no error; the next one fails, once, at once"""
+    m.wedge(1)
+    m.submit(m.dev_inv(1), m.dev_inv(1, IOVA + 4096))
+    expect("head", m.head(), m.tail)
+    m.step(5000)
+    expect("error, TIMEOUTS", (m.error(), m.ctl(TIMEOUTS)), (0, 0))
+    at = m.submit(m.wait(), m.wait())
+    expect("error, head", (m.error(), m.head()), (CERROR_ATC_INV, at))
+    expect("TIMEOUTS, TARGET_TIMEOUTS, STALL_MS",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.ctl(STALL_MS)), (1, 1, 0))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+
+
+@test_smmu
+def smmu_two_devices(m):
+    """one error for two devices, which names neither"""
+    m.wedge(1)
+    m.wedge(2)
+    m.submit(m.dev_inv(1), m.dev_inv(2), m.dev_inv(1), m.wait())
+    m.step(1000)
+    expect("error", m.error(), CERROR_ATC_INV)
+    expect("TIMEOUTS, and of each",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (1, 1, 1))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    m.submit(m.dev_inv(1), m.dev_inv(2))
+    expect("INV_QUEUED_AFTER", (m.target(1, INV_AFTER), m.target(2, INV_AFTER)), (1, 1))
+
+
+@test_smmu
+def smmu_losses_apart(m):
+    """a later loss keeps its own time: the repeated CMD_SYNC waits, and fails again"""
+    m.wedge(1)
+    m.wedge(2)
+    m.submit(m.dev_inv(1))
+    m.step(400)
+    at = m.submit(m.dev_inv(2), m.wait())
+    m.step(600)
+    expect("error", m.error(), CERROR_ATC_INV)
+    expect("TARGET_TIMEOUTS", (m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (1, 0))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, at + 1))
+    m.step(399)
+    expect("error, head", (m.error(), m.head()), (0, at + 1))
+    m.step(1)
+    expect("error, head", (m.error(), m.head()), (CERROR_ATC_INV, at + 1))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    expect("TIMEOUTS, and of each",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (2, 1, 1))
+    expect("STALL_MS", m.ctl(STALL_MS), 1000)
+
+
+def slow(m, n, ms):
+    m.target(n, DELAY_MS, ms)
+    expect("DELAY_MS", m.target(n, DELAY_MS), ms)
+    m.wedge(n, SLOW)
+
+
+@test_smmu
+def smmu_slow(m):
+    """a slow device's answer lets the CMD_SYNC go on, and drops the entry, then"""
+    m.fetch_all(1, 2)
+    slow(m, 1, 300)
+    at = m.submit(m.dev_inv(1), m.wait())
+    m.step(299)
+    expect("head, ATC", (m.head(), m.ep(1, E_ATC)), (at + 1, 1))
+    m.step(1)
+    expect("head, ATC", (m.head(), m.ep(1, E_ATC)), (m.tail, 0))
+    m.step(5000)
+    expect("error, TIMEOUTS, INV_WEDGED, INV_TOTAL",
+           (m.error(), m.ctl(TIMEOUTS), m.target(1, INV_WEDGED), m.target(1, INV_TOTAL)),
+           (0, 0, 0, 1))
+    m.target(1, DELAY_MS, 0)
+    m.fetch_all()
+    m.sync(m.dev_inv(1))
+    expect("ATC without a delay", m.ep(1, E_ATC), 0)
+
+
+@test_smmu
+def smmu_slow_beside_dead(m):
+    """after the error of a dead device, a slow one's invalidation is still completing"""
+    m.fetch_all(1, 2)
+    m.wedge(1)
+    slow(m, 2, 700)
+    m.submit(m.dev_inv(1))
+    m.step(500)
+    at = m.submit(m.dev_inv(2), m.wait())
+    m.step(500)
+    expect("error", m.error(), CERROR_ATC_INV)
+    m.acknowledge()
+    m.step(199)
+    expect("error, head, ATC", (m.error(), m.head(), m.ep(2, E_ATC)), (0, at + 1, 1))
+    m.step(1)
+    expect("error, head, ATC", (m.error(), m.head(), m.ep(2, E_ATC)), (0, m.tail, 0))
+    expect("TIMEOUTS, and of each",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (1, 1, 0))
+
+
+@test_smmu
+def smmu_slow_during_error(m):
+    """a slow device answers while the queue stands at the error"""
+    m.fetch_all(1, 2)
+    m.wedge(1)
+    slow(m, 2, 700)
+    m.submit(m.dev_inv(1))
+    m.step(500)
+    at = m.submit(m.dev_inv(2), m.wait())
+    m.step(1000)
+    expect("error, head, ATC", (m.error(), m.head(), m.ep(2, E_ATC)),
+           (CERROR_ATC_INV, at + 1, 0))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+
+
+@test_smmu
+def smmu_too_slow(m):
+    """an answer after the timeout is none, though the device does what it was told"""
+    m.fetch_all()
+    slow(m, 1, 1500)
+    m.submit(m.dev_inv(1), m.wait())
+    expect("doorbell", m.doorbell_writes(), True)
+    expect("STALE_OK before the timeout", m.target(1, STALE_OK), 0)
+    m.step(1000)
+    expect("error, TARGET_TIMEOUTS", (m.error(), m.target(1, TARGET_TIMEOUTS)),
+           (CERROR_ATC_INV, 1))
+    m.acknowledge()
+    expect("head, ATC", (m.head(), m.ep(1, E_ATC)), (m.tail, 1))
+    expect("doorbell", m.doorbell_writes(), True)
+    expect("STALE_OK", m.target(1, STALE_OK), 1)
+    m.step(499)
+    expect("ATC", m.ep(1, E_ATC), 1)
+    m.step(1)
+    expect("ATC", m.ep(1, E_ATC), 0)
+    m.fetch_all()
+    m.submit(m.dev_inv(1))
+    m.step(1500)
+    expect("ATC", m.ep(1, E_ATC), 0)
+    m.submit(m.wait())
+    expect("error of the next CMD_SYNC", m.error(), CERROR_ATC_INV)
+
+
+@test_smmu
+def smmu_slow_then_dead(m):
+    """a slow device that breaks, or is reset, before it answers"""
+    m.fetch_all()
+    slow(m, 1, 300)
+    m.submit(m.dev_inv(1), m.wait())
+    m.step(100)
+    m.wedge(1)
+    m.step(899)
+    expect("error, ATC", (m.error(), m.ep(1, E_ATC)), (0, 1))
+    m.step(1)
+    expect("error", m.error(), CERROR_ATC_INV)
+    m.acknowledge()
+    slow(m, 1, 300)
+    m.submit(m.dev_inv(1), m.wait())
+    m.cww(SID[1], DEVCTL, FLR)
+    expect("WEDGE after a reset", m.target(1, WEDGE), 0)
+    m.step(300)
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+
+
+@test_smmu
+def smmu_forget(m):
+    """FORGET: an error ends all that is outstanding, a slow device's too"""
+    m.ctl(FLAGS, F_FORGET)
+    m.fetch_all(1, 2)
+    m.wedge(1)
+    slow(m, 2, 700)
+    m.submit(m.dev_inv(1))
+    m.step(500)
+    m.submit(m.dev_inv(2), m.wait())
+    m.step(500)
+    expect("error", m.error(), CERROR_ATC_INV)
+    expect("TIMEOUTS, and of each",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (1, 1, 1))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    m.step(5000)
+    expect("ATC of the slow one", m.ep(2, E_ATC), 1)
+    expect("doorbell, STALE_OK", (m.doorbell_writes(2), m.target(2, STALE_OK)), (True, 1))
+    at = m.submit(m.dev_inv(2), m.wait())
+    m.step(700)
+    expect("head, ATC after another try", (m.head(), m.ep(2, E_ATC)), (at + 2, 0))
+
+
+@test_smmu
+def smmu_lazy(m):
+    """LAZY: CFGI and TLBI work when a CMD_SYNC behind them is consumed, not before"""
+    write = lambda: m.command(2, WRITE_UNTRANSLATED)
+    expect("mapped", write(), True)
+    m.unmap(IOVA)
+    m.submit(m.tlbi())
+    expect("not LAZY: TLBI", write(), False)
+    m.map(IOVA)
+    m.submit(m.tlbi())
+    m.fetch_all(1, 2)
+    m.ctl(FLAGS, F_LAZY)
+    m.wedge(1)
+    expect("mapped", write(), True)
+    m.unmap(IOVA)
+    m.set_ste(1, eats=0)
+    m.submit(m.tlbi(), m.cfgi(1), m.dev_inv(1), m.dev_inv(2), m.wait())
+    m.step(1000)
+    expect("error, ATC of the neighbour", (m.error(), m.ep(2, E_ATC)), (CERROR_ATC_INV, 0))
+    expect("TLBI, CFGI during the error", (write(), m.doorbell_writes()), (True, True))
+    m.ctl(FLAGS, 0)
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    expect("TLBI, CFGI afterwards", (write(), m.doorbell_writes()), (False, False))
+    m.ctl(FLAGS, F_LAZY)
+    m.set_ste(1)
+    m.submit(m.cfgi_range(0, 32))
+    expect("head, CFGI without a CMD_SYNC", (m.head(), m.doorbell_writes()), (m.tail, False))
+    m.sync()
+    expect("with one", m.doorbell_writes(), True)
+
+
+@test_smmu
+def smmu_lazy_off(m):
+    """without LAZY the same commands work before the error"""
+    m.fetch_all()
+    m.wedge(1)
+    m.set_ste(1, eats=0)
+    m.submit(m.cfgi(1), m.dev_inv(1), m.wait())
+    expect("doorbell", m.doorbell_writes(), False)
+    m.step(1000)
+    expect("error", m.error(), CERROR_ATC_INV)
+
+
+@test_smmu
+def smmu_never(m):
+    """NEVER: the CMD_SYNC stays; without it the timeout is made up for"""
+    m.ctl(FLAGS, F_NEVER)
+    m.wedge(1)
+    at = m.submit(m.dev_inv(1), m.wait())
+    m.step(100000)
+    expect("error, head", (m.error(), m.head()), (0, at + 1))
+    m.ctl(FLAGS, 0)
+    expect("error, head", (m.error(), m.head()), (CERROR_ATC_INV, at + 1))
+
+
+@test_smmu
+def smmu_settable_timeout(m):
+    """TIMEOUT_MS, also while something is outstanding"""
+    m.ctl(TIMEOUT_MS, 50)
+    m.wedge(1)
+    m.submit(m.dev_inv(1), m.wait())
+    m.step(49)
+    expect("error", m.error(), 0)
+    m.ctl(TIMEOUT_MS, 60)
+    m.step(10)
+    expect("error", m.error(), 0)
+    m.step(1)
+    expect("error", m.error(), CERROR_ATC_INV)
+
+
+@test_smmu
+def smmu_queue_restart(m):
+    """turning the queue off and on again does not make up for an answer"""
+    m.wedge(1)
+    at = m.submit(m.dev_inv(1), m.wait())
+    m.step(500)
+    m.cr0(m.enabled & ~CMDQEN)
+    m.step(400)
+    m.cr0(m.enabled)
+    m.step(99)
+    expect("error, head", (m.error(), m.head()), (0, at + 1))
+    m.step(1)
+    expect("error, STALL_MS", (m.error(), m.ctl(STALL_MS)), (CERROR_ATC_INV, 600))
+    m.acknowledge()
+    expect("head", m.head(), m.tail)
+
+
+@test_smmu
+def smmu_ring(m):
+    """the command queue wraps"""
+    m.wedge(1)
+    for count in range(1, 201):
+        m.submit(m.cfgi(2), m.dev_inv(1), m.wait())
+        m.step(1000)
+        expect("error", m.error(), CERROR_ATC_INV)
+        m.acknowledge()
+        expect("head, TIMEOUTS", (m.head(), m.ctl(TIMEOUTS)), (m.tail, count))
+    expect("tail", m.tail, 600 - 2 * ENTRIES)
+
+
+@test_smmu
+def smmu_illegal(m):
+    """commands for Secure streams are illegal, and no invalidations"""
+    m.wedge(1)
+    m.fetch_all()
+    m.set_ste(1, eats=0)
+    for lo, hi in (m.dev_inv(1), m.cfgi(1), m.cfgi_range(0, 32)):
+        at = m.submit((lo | 1 << 10, hi))
+        expect("error, head", (m.error(), m.head()), (CERROR_ILL, at))
+        m.put(at, *m.wait())
+        m.acknowledge()
+        expect("error, head", (m.error(), m.head()), (0, m.tail))
+    m.step(5000)
+    expect("INV_TOTAL, TIMEOUTS, doorbell",
+           (m.target(1, INV_TOTAL), m.ctl(TIMEOUTS), m.doorbell_writes()), (0, 0, True))
+
+
+@test_smmu
+def smmu_stale_writes(m):
+    """only the entry that was cached last decides, whatever memory says"""
+    m.fetch_all()
+    m.wedge(1)
+    expect("doorbell before an invalidation", m.doorbell_writes(), True)
+    expect("STALE_OK", m.target(1, STALE_OK), 0)
+    m.lose()
+    m.cww(SID[1], ATS_CTRL, 0)
+    m.cww(SID[1], COMMAND, MEMORY)
+    m.unmap(IOVA)
+    m.sync(m.tlbi())
+    expect("doorbell after unmap", m.doorbell_writes(), True)
+    expect("STALE_OK", m.target(1, STALE_OK), 1)
+    refreshed = m.target(1, CTX_REFRESH)
+    m.set_ste(1, eats=0)
+    expect("doorbell with the entry changed in memory", m.doorbell_writes(), True)
+    m.sync(m.cfgi(2))
+    expect("... after another device's CFGI", m.doorbell_writes(), True)
+    m.sync((CFGI_STE | (SID[1] + 1) << 32, 1), m.cfgi_range(SID[1] + 8, 3))
+    expect("... after other functions' CFGI", m.doorbell_writes(), True)
+    m.sync((CFGI_CD | SID[1] << 32, 1), m.tlbi())
+    expect("... after CFGI_CD and TLBI", m.doorbell_writes(), True)
+    m.command(1, WRITE_UNTRANSLATED)
+    expect("CTX_REFRESH, events", (m.target(1, CTX_REFRESH), m.events()), (refreshed, []))
+    m.sync(m.cfgi(1))
+    expect("... after its own CFGI", m.doorbell_writes(), False)
+    expect("CTX_REFRESH", m.target(1, CTX_REFRESH), refreshed + 1)
+    expect("STALE_OK, STALE_BLOCKED",
+           (m.target(1, STALE_OK), m.target(1, STALE_BLOCKED)), (5, 1))
+    m.set_ste(1)
+    expect("the entry restored in memory only", m.doorbell_writes(), False)
+    expect("events", m.events(), [(FORBIDDEN, SID[1], m.ram + DATA + IOVA)] * 2)
+    expect("the neighbour", m.command(2, WRITE, iova=IOVA + 8192), True)
+
+
+@test_smmu
+def smmu_entry_refreshed(m):
+    """what refreshes the cached entry besides its own CFGI, and what does not"""
+    def off_and_on(bit):
+        m.cr0(m.enabled & ~bit)
+        m.cr0(m.enabled)
+    for command in (m.cfgi_range(SID[1] + 5, 3), m.cfgi_range(0, 32), m.cfgi_range(SID[1], 1)):
+        m.set_ste(1)
+        m.sync(m.cfgi(1))
+        m.fetch_all()
+        m.set_ste(1, eats=0)
+        for bit in (SMMUEN, CMDQEN, EVENTQEN, ATSCHK):
+            off_and_on(bit)
+        m.wq(SMMU + STRTAB_BASE, m.ram + STREAMS)
+        expect("before", m.doorbell_writes(), True)
+        m.sync(command)
+        expect("after", m.doorbell_writes(), False)
+
+
+@test_smmu
+def smmu_refused(m):
+    """which entries permit which ATS requests, and what refusal records"""
+    m.fetch_all()
+    page = m.ram + DATA + IOVA
+    for ste, translated, translation in (
+            ({}, None, None),
+            ({"eats": 0}, FORBIDDEN, BAD_TREQ),
+            ({"eats": 2}, FORBIDDEN, BAD_TREQ),
+            ({"eats": 3}, FORBIDDEN, BAD_TREQ),
+            ({"config": BYPASS}, FORBIDDEN, BAD_TREQ),
+            ({"config": BYPASS, "eats": 0}, FORBIDDEN, BAD_TREQ),
+            ({"config": ABORT}, 0, 0),
+            ({"valid": False}, BAD_STE, 0)):
+        m.set_ste(1, **ste)
+        m.sync(m.cfgi(1))
+        expect(f"{ste}: translated request", m.doorbell_writes(), translated is None)
+        address = 0 if translated == BAD_STE else page
+        expect("event", m.events(), [(translated, SID[1], address)] if translated else [])
+        expect(f"{ste}: translation request", m.command(1, FETCH), translation is None)
+        expect("event", m.events(), [(translation, SID[1], IOVA)] if translation else [])
+    m.wl(SMMU + STRTAB_CFG, 8)
+    m.sync(m.cfgi(1))
+    expect("no such stream", (m.doorbell_writes(), m.command(1, FETCH), m.events()),
+           (False, False, [(BAD_STREAMID, SID[1], 0)]))
+    m.wl(SMMU + STRTAB_CFG, 10)
+    m.ctl(FLAGS, F_SILENT)
+    for ste in ({"eats": 0}, {"valid": False}):
+        m.set_ste(1, **ste)
+        m.sync(m.cfgi(1))
+        expect("SILENT", (m.doorbell_writes(), m.command(1, FETCH), m.events()),
+               (False, False, []))
+
+
+@test_smmu
+def smmu_atschk(m):
+    """with ATSCHK = 0 no entry stops a translated request; with SMMUEN = 0 it is stopped"""
+    m.fetch_all()
+    m.set_ste(1, eats=0)
+    m.sync(m.cfgi(1))
+    expect("ATSCHK = 1", m.doorbell_writes(), False)
+    m.events()
+    m.cr0(m.enabled & ~ATSCHK)
+    expect("ATSCHK = 0", m.doorbell_writes(), True)
+    expect("a translation request", m.command(1, FETCH), False)
+    expect("events", m.events(), [(BAD_TREQ, SID[1], IOVA)])
+    m.set_ste(1, ABORT)
+    m.sync(m.cfgi(1))
+    expect("ATSCHK = 0, Config = abort", m.doorbell_writes(), True)
+    m.set_ste(1)
+    m.sync(m.cfgi(1))
+    m.cr0(m.enabled & ~SMMUEN)
+    expect("SMMUEN = 0", (m.doorbell_writes(), m.command(1, FETCH)), (False, False))
+    expect("events", m.events(),
+           [(FORBIDDEN, SID[1], m.ram + DATA + IOVA), (BAD_TREQ, SID[1], IOVA)])
+    m.cr0(m.enabled)
+    expect("and back", (m.doorbell_writes(), m.command(1, FETCH), m.events()), (True, True, []))
+
+
+@test_smmu
+def smmu_untranslated(m):
+    """untranslated requests obey the cached entry too, an invalid one as well"""
+    write = lambda iova=IOVA: m.command(1, WRITE_UNTRANSLATED, iova=iova)
+    expect("mapped", write(), True)
+    m.set_ste(1, valid=False)
+    expect("changed in memory only", write(), True)
+    m.sync((CFGI_CD | SID[1] << 32, 1))
+    expect("after CFGI_CD, for which QEMU reads the entry again", write(), True)
+    m.sync(m.cfgi(1))
+    expect("not valid", (write(), m.events()), (False, [(BAD_STE, SID[1], 0)]))
+    m.set_ste(1)
+    expect("valid in memory only", (write(), m.events()), (False, [(BAD_STE, SID[1], 0)]))
+    m.sync(m.cfgi(1))
+    expect("mapped again", (write(), m.events()), (True, []))
+    m.set_ste(1, ABORT)
+    m.sync(m.cfgi(1))
+    expect("abort", (write(), m.events()), (False, []))
+    m.set_ste(1)
+    m.sync(m.cfgi(1))
+    expect("unmapped", (write(0x200000), m.events()),
+           (False, [(TRANSLATION, SID[1], 0x200000)]))
+    expect("a translation request for it", (m.command(1, FETCH, iova=0x200000), m.events()),
+           (False, []))
+
+
+@test_smmu
+def smmu_own_entries(m):
+    """two devices behind two ports have a stream table entry each"""
+    m.set_ste(2, ABORT)
+    m.sync(m.cfgi(2))
+    expect("FETCH", (m.command(1, FETCH), m.command(2, FETCH)), (True, False))
+    expect("untranslated", (m.command(1, WRITE_UNTRANSLATED), m.command(2, WRITE_UNTRANSLATED)),
+           (True, False))
+
+
+@test_smmu
+def smmu_event_overflow(m):
+    """a fenced device that goes on writing fills the event queue: no error, a flag"""
+    def flags():
+        return (m.rl(SMMU + EVENTQ_PROD) & OVERFLOW, m.rl(SMMU + EVENTQ_CONS) & OVERFLOW)
+    m.watch()
+    m.fetch_all()
+    m.set_ste(1, eats=0)
+    m.sync(m.cfgi(1))
+    m.wedge(1)
+    m.ep(1, E_PERIOD, 1)
+    m.ep(1, E_CMD, START)
+    m.step(EVENTS)
+    expect("flags, interrupts: full", (flags(), m.interrupts()), ((0, 0), [IRQ_EVENTQ] * EVENTS))
+    m.step(5)
+    m.ep(1, E_CMD, STOP)
+    expect("flags, GERROR, interrupts", (flags(), m.rl(SMMU + GERROR), m.interrupts()),
+           ((OVERFLOW, 0), 0, []))
+    events = [(FORBIDDEN, SID[1], m.ram + DATA + IOVA)]
+    expect("events", m.events(), events * EVENTS)
+    m.doorbell_writes()
+    expect("flags, events: not acknowledged", (flags(), m.events()), ((OVERFLOW, 0), events))
+    m.wl(SMMU + EVENTQ_CONS, m.rl(SMMU + EVENTQ_CONS) | OVERFLOW)
+    for _ in range(EVENTS + 1):
+        m.doorbell_writes()
+    expect("flags: another one", flags(), (0, OVERFLOW))
+    expect("number of events", len(m.events()), EVENTS)
+    m.lose()
+
+
+@test_smmu
+def smmu_counters(m):
+    """who is counted for what, and CLEAR"""
+    m.fetch_all(1, 2)
+    m.wedge(1)
+    m.lose()
+    m.sync(m.dev_inv(2))
+    expect("of the device", (m.target(1, INV_TOTAL), m.target(1, INV_WEDGED)), (1, 1))
+    expect("of the neighbour", (m.target(2, INV_TOTAL), m.target(2, INV_WEDGED)), (1, 0))
+    m.submit(m.dev_inv(1), m.wait())
+    m.step(100)
+    m.ctl(CLEAR, 1)
+    m.step(50)
+    expect("STALL_MS since CLEAR", m.ctl(STALL_MS), 50)
+    expect("TIMEOUTS, INV_WEDGED, INV_QUEUED_AFTER, TARGET_TIMEOUTS",
+           (m.ctl(TIMEOUTS), m.target(1, INV_WEDGED), m.target(1, INV_AFTER),
+            m.target(1, TARGET_TIMEOUTS)), (0, 0, 0, 0))
+
+
+@test_smmu
+def smmu_machine_reset(m):
+    """a reset of the machine heals everything and forgets what was outstanding"""
+    m.fetch_all(1, 2)
+    m.ctl(FLAGS, F_LAZY)
+    m.wedge(1, 2)
+    slow(m, 2, 700)
+    m.submit(m.tlbi(), m.dev_inv(1), m.dev_inv(2), m.wait())
+    m.monitor("system_reset")
+    # The reset is carried out by the main loop: let the clock drive it there.
+    for _ in range(1000):
+        if not m.rl(SMMU + CR0):
+            break
+        m.step(1)
+    expect("CR0", m.rl(SMMU + CR0), 0)
+    m.tail = 0
+    m.setup_pci()
+    m.setup_iommu()
+    m.step(5000)
+    expect("error, TIMEOUTS", (m.error(), m.ctl(TIMEOUTS)), (0, 0))
+    for n in (1, 2):
+        expect("WEDGE, RESETS, DELAY_MS",
+               (m.target(n, WEDGE), m.target(n, RESETS), m.target(n, DELAY_MS)), (0, 0, 0))
+    m.fetch_all(1, 2)
+    m.sync(m.dev_inv(1), m.dev_inv(2))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qemu", default=os.environ.get("QEMU", "qemu-system-x86_64"))
+    parser.add_argument("--qemu", metavar="DIR", help="directory with the binaries (PATH)")
     parser.add_argument("--firmware", action="append",
                         help="directory with SeaBIOS and QEMU's option ROMs")
     parser.add_argument("--list", action="store_true")
@@ -1957,9 +2819,14 @@ def main():
         return 0
     if not cases:
         sys.exit(f"selftest.py: error: no test has '{options.pattern}' in its name; see --list")
-    if not shutil.which(options.qemu):
-        sys.exit(f"selftest.py: error: no QEMU at '{options.qemu}'; give --qemu PATH, "
-                 "scripts/build-qemu.sh prints it")
+    binaries = {arch: shutil.which(f"qemu-system-{arch}", path=options.qemu)
+                for arch in {variant.machine.arch for variant, _ in cases}}
+    for arch, path in binaries.items():
+        if not path:
+            sys.exit(f"selftest.py: error: no qemu-system-{arch} in "
+                     f"'{options.qemu or os.environ.get('PATH')}'; give --qemu DIR, "
+                     f"scripts/build-qemu.sh prints what is in it")
+    options.binary = binaries.get
 
     failed = 0
     print(f"KTAP version 1\n1..{len(cases)}", flush=True)
