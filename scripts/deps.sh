@@ -12,6 +12,7 @@ set -euo pipefail
 # tests, archive handling.
 packages='
 gcc libc6-dev make flex bison bc libelf-dev libssl-dev cpio kmod perl binutils
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 coccinelle python3
 pkg-config ninja-build libglib2.0-dev zlib1g-dev libfdt-dev device-tree-compiler
 python3-venv
