@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # build-kernel.sh plain|grafted [OPTION]...
+#   --arch x86|arm64         which kernel, default x86; arm64 is cross-built
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
-#   --name NAME              build tree's name, instead of "plain" or "grafted"
+#   --name NAME              build tree's name, instead of "plain", "grafted",
+#                            "arm64-plain" or "arm64-grafted"
 #   --targets "TARGET..."    instead of the image and the modules
 #
 # Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME> and prints
@@ -14,7 +16,7 @@ set -euo pipefail
 
 usage()
 {
-	die "usage: build-kernel.sh plain|grafted [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
+	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
 }
 
 kind=${1:-}
@@ -22,14 +24,11 @@ case $kind in
 plain|grafted) shift ;;
 *) usage ;;
 esac
-case $(uname -m) in
-x86_64) arch=x86 image=bzImage ;;
-*) die "no kernel configuration for $(uname -m) yet: run this on x86_64" ;;
-esac
-name=$kind
-targets="$image modules"
-names="base.config $arch.config debug.config"
-[ "$kind" = plain ] || names="$names quarantine.config"
+[ "$(uname -m)" = x86_64 ] || die "this is $(uname -m): run it on x86_64"
+arch=x86
+name=
+targets=
+names=
 extra=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -37,9 +36,10 @@ while [ $# -gt 0 ]; do
 		[ -r "${2:-}" ] || die "cannot read the configuration fragment '${2:-}'"
 		extra+=("$(realpath "$2")")
 		shift 2 ;;
-	--fragments|--name|--targets)
+	--arch|--fragments|--name|--targets)
 		[ -n "${2:-}" ] || usage
 		case $1 in
+		--arch) arch=$2 ;;
 		--fragments) names=$2 ;;
 		--name) name=$2 ;;
 		--targets) targets=$2 ;;
@@ -48,8 +48,19 @@ while [ $# -gt 0 ]; do
 	*) usage ;;
 	esac
 done
+case $arch in
+x86) cross='' image=bzImage prefix='' ;;
+arm64) cross=aarch64-linux-gnu- image=Image prefix=arm64- ;;
+*) usage ;;
+esac
+name=${name:-$prefix$kind}
+targets=${targets:-$image modules}
+if [ -z "$names" ]; then
+	names="base.config $arch.config debug.config"
+	[ "$kind" = plain ] || names+=" quarantine.config quarantine-$arch.config"
+fi
 
-need gcc make flex bison bc ccache python3
+need gcc "${cross}gcc" make flex bison bc ccache python3
 "$IQ_ROOT/scripts/sources.sh" kernel
 plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 id=$(basename "$plain_src")
@@ -76,7 +87,8 @@ export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 export KBUILD_BUILD_VERSION=1
 export KBUILD_BUILD_USER=iommu-quarantine
 export KBUILD_BUILD_HOST=localhost
-unset MAKEFLAGS MFLAGS MAKELEVEL KERNELRELEASE KBUILD_OUTPUT ARCH CROSS_COMPILE
+unset MAKEFLAGS MFLAGS MAKELEVEL KERNELRELEASE KBUILD_OUTPUT
+export ARCH=$arch CROSS_COMPILE=$cross
 
 if [ "$kind" = grafted ]; then
 	/usr/bin/python3 "$IQ_ROOT/scripts/graft.py" --cache "$IQ_CACHE/spatch" sync "$plain_src" "$src"
@@ -91,7 +103,7 @@ fi
 
 kmake()
 {
-	make -C "$src" O="$obj" CC="ccache gcc" HOSTCC="ccache gcc" "$@"
+	make -C "$src" O="$obj" CC="ccache ${cross}gcc" HOSTCC="ccache gcc" "$@"
 }
 
 fragments=()
