@@ -35,12 +35,14 @@ struct device {
 extern struct device dev_a;	/* the one that breaks */
 extern struct device dev_b;	/* its healthy neighbour */
 
+enum vendor { INTEL, AMD, ARM };
+
 struct options {
 	char run[2048];
 	char mode[16];
 	unsigned int hw_timeout_ms;
 	bool pasids;		/* the machine has them */
-	bool amd;		/* its IOMMU is AMD's, else Intel's */
+	enum vendor vendor;	/* of its IOMMU */
 	bool intremap;		/* it remaps interrupts */
 	unsigned int limit_ms;	/* longest time a job may take before it counts as stuck */
 };

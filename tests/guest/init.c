@@ -8,7 +8,7 @@
  *   iq.mode=check|demo                    demo: iq.run is what breaks
  *   iq.timeout=MS                         the hardware's invalidation timeout
  *   iq.pasids=1                           there are PASIDs: scalable mode
- *   iq.vendor=intel|amd                   whose IOMMU it is
+ *   iq.vendor=intel|amd|arm               whose IOMMU it is
  *   iq.intremap=0                         interrupts are not remapped
  *   iq.limit=MS                           when an operation counts as stuck
  */
@@ -30,7 +30,7 @@
 
 extern int port_fd;
 
-static void die(const char *what)
+static void __noreturn die(const char *what)
 {
 	fprintf(stderr, "init: %s: %s\n", what, strerror(errno));
 	if (port_fd >= 0)
@@ -105,6 +105,17 @@ static const char *word_of(const char *line, const char *key, char *buf, size_t 
 	return buf;
 }
 
+static enum vendor vendor_named(const char *name)
+{
+	static const char * const names[] = { [INTEL] = "intel", [AMD] = "amd", [ARM] = "arm" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(name, names[i]))
+			return i;
+	errno = EINVAL;
+	die("iq.vendor");
+}
+
 static void read_options(void)
 {
 	char line[4096], num[16];
@@ -116,7 +127,7 @@ static void read_options(void)
 	if (!word_of(line, "iq.mode=", opt.mode, sizeof(opt.mode)))
 		snprintf(opt.mode, sizeof(opt.mode), "check");
 	opt.pasids = word_of(line, "iq.pasids=", num, sizeof(num)) && atoi(num);
-	opt.amd = word_of(line, "iq.vendor=", num, sizeof(num)) && !strcmp(num, "amd");
+	opt.vendor = word_of(line, "iq.vendor=", num, sizeof(num)) ? vendor_named(num) : INTEL;
 	opt.intremap = !word_of(line, "iq.intremap=", num, sizeof(num)) || atoi(num);
 	opt.hw_timeout_ms = word_of(line, "iq.timeout=", num, sizeof(num)) ?
 			    (unsigned int)atoi(num) : 300;

@@ -379,14 +379,14 @@ static void s_old_hardware(void)
 /* C5: all ones is a dead read, not a name. Red: plain (reused-pages-damaged). */
 static void s_dead_read(void)
 {
-	if (opt.amd)
-		skip("AMD names the device in memory, not in a register");
+	if (opt.vendor != INTEL)
+		skip("only VT-d names the device in a register");
 	old_hardware(CTL_ITESID_ONES);
 }
 
 /*
- * C1: hardware that takes its time. The driver of AMD gives up after 100 ms. Red:
- * plain.
+ * C1: hardware that takes its time. The driver of AMD gives up after 100 ms, that
+ * of SMMUv3 after 1 s. Red: plain.
  */
 static void s_slow_hardware(void)
 {
@@ -1235,12 +1235,12 @@ static struct job *unmap_for_ever(void)
 }
 
 /*
- * As without the graft: VT-d's flush hangs, AMD's returns, and the device goes
- * on writing into what is somebody else's.
+ * As without the graft: VT-d's flush hangs, that of AMD and of SMMUv3 returns,
+ * and the device goes on writing into what is somebody else's.
  */
 static void check_as_ungrafted(struct job *job)
 {
-	if (!opt.amd) {
+	if (opt.vendor == INTEL) {
 		check(!job_wait(job, 6 * opt.hw_timeout_ms), "does-not-return", "VT-d");
 		return;
 	}
@@ -1280,7 +1280,7 @@ static void s_param_off(void)
 	job = unmap_for_ever();
 	lost_on_purpose();
 	check_as_ungrafted(job);
-	if (!opt.amd)
+	if (opt.vendor == INTEL)
 		check_ge(ctl_read(&dev_a, CTL_TIMEOUTS), 2, "timeouts");
 	check(wait_for(timed_out, &dev_a, opt.limit_ms), "timeout", "%s", dev_a.bdf);
 	check(!state_is(&dev_a, "reported") && !state_is(&dev_a, "quarantined"), "not-reported",
