@@ -50,7 +50,7 @@ help:
 	@echo '  make deps              install what is needed, with apt'
 	@echo '  make sources           fetch and unpack Linux, QEMU and tools'
 	@echo '  make qemu              build QEMU with the fault model'
-	@echo '  make kernel            build the ungrafted and the grafted test kernel'
+	@echo '  make kernel            build the ungrafted and the grafted test kernels'
 	@echo '  make clean             remove build trees and results'
 	@echo '  make distclean         remove the whole cache, downloads included'
 	@echo 'Variables:'
@@ -74,6 +74,8 @@ qemu: deps
 kernel: deps
 	@scripts/build-kernel.sh plain
 	@scripts/build-kernel.sh grafted
+	@scripts/build-kernel.sh plain --arch arm64
+	@scripts/build-kernel.sh grafted --arch arm64
 
 .PHONY: graft ungraft callouts
 graft:

@@ -4,8 +4,8 @@
 #   --arch x86|arm64         which kernel, default x86; arm64 is cross-built
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
-#   --name NAME              build tree's name, instead of "plain", "grafted",
-#                            "arm64-plain" or "arm64-grafted"
+#   --name NAME              build tree's name, instead of "plain" or "grafted";
+#                            with arm64 "arm64-" comes before it
 #   --targets "TARGET..."    instead of the image and the modules
 #
 # Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME> and prints
@@ -26,7 +26,7 @@ plain|grafted) shift ;;
 esac
 [ "$(uname -m)" = x86_64 ] || die "this is $(uname -m): run it on x86_64"
 arch=x86
-name=
+name=$kind
 targets=
 names=
 extra=()
@@ -53,7 +53,7 @@ x86) cross='' image=bzImage prefix='' ;;
 arm64) cross=aarch64-linux-gnu- image=Image prefix=arm64- ;;
 *) usage ;;
 esac
-name=${name:-$prefix$kind}
+name=$prefix$name
 targets=${targets:-$image modules}
 if [ -z "$names" ]; then
 	names="base.config $arch.config debug.config"

@@ -16,11 +16,13 @@ cd "$IQ_ROOT"
 # others still say what they can.
 suite_build()
 {
-	ktap_plan 4
+	ktap_plan 6
 	step "sources" scripts/sources.sh all
 	step "QEMU with the fault model" scripts/build-qemu.sh
 	step "ungrafted kernel" scripts/build-kernel.sh plain
 	step "grafted kernel" scripts/build-kernel.sh grafted
+	step "ungrafted kernel for arm64" scripts/build-kernel.sh plain --arch arm64
+	step "grafted kernel for arm64" scripts/build-kernel.sh grafted --arch arm64
 	ktap_end
 }
 
