@@ -1,21 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # check-text.sh: CONFIG_IOMMU_QUARANTINE=n leaves the code of drivers/iommu and
-# drivers/pci as it is in the ungrafted kernel. KTAP on stdout.
+# drivers/pci as it is in the ungrafted kernel, for x86 and for arm64. KTAP on
+# stdout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 folders="drivers/iommu/ drivers/pci/"
+# build plain|grafted ARCH
 build()
 {
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --name "text-$1" \
-		--fragments "base.config x86.config text.config" \
+	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "text-$1" \
+		--fragments "base.config $2.config text.config" \
 		--targets "prepare $folders"
 }
-plain=$(build plain)
-grafted=$(build grafted)
-if grep -q '^CONFIG_IOMMU_QUARANTINE=' "$grafted/.config"; then
-	die "$grafted was built with CONFIG_IOMMU_QUARANTINE"
-fi
+builds=()
+for arch in x86 arm64; do
+	plain=$(build plain $arch)
+	grafted=$(build grafted $arch)
+	if grep -q '^CONFIG_IOMMU_QUARANTINE=' "$grafted/.config"; then
+		die "$grafted was built with CONFIG_IOMMU_QUARANTINE"
+	fi
+	builds+=(--builds "$arch" "$plain" "$grafted")
+done
 # shellcheck disable=SC2086 # two folders
-exec /usr/bin/python3 -B "$IQ_ROOT/scripts/text-compare.py" "$plain" "$grafted" $folders
+exec /usr/bin/python3 -B "$IQ_ROOT/scripts/text-compare.py" "${builds[@]}" $folders

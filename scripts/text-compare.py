@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compare the code of two kernel build trees, object by object.
+"""Compare the code of kernel build trees, object by object.
 
-    text-compare.py PLAIN GRAFTED FOLDER...      KTAP on stdout
+    text-compare.py --builds NAME PLAIN GRAFTED... FOLDER...    KTAP on stdout
 
 Code is what an object file has in executable sections: the bytes and, as
 they are not linked yet, the relocations by symbol, offset and type. So a call
 to another function of the same length is a difference too.
 """
 
+import argparse
 import os
 import struct
 import sys
@@ -133,12 +134,7 @@ def control(top, name):
     return complaints
 
 
-def main():
-    if len(sys.argv) < 4:
-        sys.exit("usage: text-compare.py PLAIN GRAFTED FOLDER...")
-    plain, grafted = sys.argv[1:3]
-    folders = [folder.rstrip("/") for folder in sys.argv[3:]]
-    ktap = Ktap(2 * len(folders) + 1)
+def compare(ktap, title, plain, grafted, folders):
     for folder in folders:
         old, new = objects(plain, folder), objects(grafted, folder)
         complaints = [f"{name}: only in one build" for name in sorted(old ^ new)]
@@ -151,15 +147,27 @@ def main():
                            for section in differing(one, two)]
             before |= one.exports()
             after |= two.exports()
-        ktap.result(f"{folder}: the code of {len(old)} objects is the same",
-                    complaints)
-        ktap.result(f"{folder}: the {len(before)} exported symbols are the "
-                    f"same", [f"{name}: only in one build"
-                              for name in sorted(before ^ after)])
+        ktap.result(f"{title}: {folder}: the code of {len(old)} objects is the "
+                    "same", complaints)
+        ktap.result(f"{title}: {folder}: the {len(before)} exported symbols "
+                    "are the same", [f"{name}: only in one build"
+                                     for name in sorted(before ^ after)])
     largest = max(objects(plain, folders[0]), default=None,
                   key=lambda name: os.path.getsize(os.path.join(plain, name)))
-    ktap.result("a difference would be noticed",
+    ktap.result(f"{title}: a difference would be noticed",
                 control(plain, largest) if largest else ["nothing to compare"])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--builds", nargs=3, action="append", required=True,
+                        metavar=("NAME", "PLAIN", "GRAFTED"))
+    parser.add_argument("folders", nargs="+", metavar="FOLDER")
+    args = parser.parse_args()
+    folders = [folder.rstrip("/") for folder in args.folders]
+    ktap = Ktap(len(args.builds) * (2 * len(folders) + 1))
+    for title, plain, grafted in args.builds:
+        compare(ktap, title, plain, grafted, folders)
     sys.exit(1 if ktap.failed else 0)
 
 
