@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judge what sparse and the compiler said about two kernel builds.
+"""Judge what sparse and the compiler said about kernel builds.
 
-    static-compare.py PLAIN-LOG GRAFTED-LOG OBJECT...    KTAP on stdout
+    static-compare.py --builds NAME PLAIN-LOG GRAFTED-LOG OBJECTS...
+
+OBJECTS is one argument, a list with spaces in between. KTAP on stdout.
 """
 
+import argparse
 import collections
 import os
 import re
@@ -42,31 +45,41 @@ def read(path):
     return said, checked
 
 
-def main():
-    plain, plain_checked = read(sys.argv[1])
-    grafted, grafted_checked = read(sys.argv[2])
-    sources = [name[:-2] + ".c" for name in sys.argv[3:]]
+def judge(plain_log, grafted_log, sources):
+    """(name, complaints) of each result."""
+    plain, plain_checked = read(plain_log)
+    grafted, grafted_checked = read(grafted_log)
     ours = sorted(name for name in grafted_checked if name.startswith(HOME))
-    results = []
 
     missing = [name for name in sources if name not in plain_checked or
                name not in grafted_checked]
-    results.append(("sparse ran over all files",
-                    [f"{name}: not checked" for name in missing] +
-                    ([] if ours else [f"nothing below {HOME}"])))
+    yield ("sparse ran over all files",
+           [f"{name}: not checked" for name in missing] +
+           ([] if ours else [f"nothing below {HOME}"]) +
+           ([] if sources else ["no touched file"]))
     for name in ours:
-        results.append((f"{name} is clean", [
+        yield (f"{name} is clean", [
             f"{name}:{line}: {text}" for (file, text), lines in
-            grafted.items() if file == name for line in lines]))
+            grafted.items() if file == name for line in lines])
     for name in sources:
-        results.append((f"{name} says nothing new", [
+        yield (f"{name} says nothing new", [
             f"{name}:{lines[-1]}: {text}" for (file, text), lines in
             grafted.items()
-            if file == name and len(lines) > len(plain.get((file, text), []))]))
-    rest = [f"{file}:{lines[-1]}: {text}" for (file, text), lines in
-            grafted.items() if file not in ours and file not in sources
-            and (file, text) not in plain]
-    results.append(("headers say nothing new", rest))
+            if file == name and len(lines) > len(plain.get((file, text), []))])
+    yield ("headers say nothing new", [
+        f"{file}:{lines[-1]}: {text}" for (file, text), lines in
+        grafted.items() if file not in ours and file not in sources
+        and (file, text) not in plain])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--builds", nargs=4, action="append", required=True,
+                        metavar=("NAME", "PLAIN-LOG", "GRAFTED-LOG", "OBJECTS"))
+    results = [(f"{title}: {name}", complaints)
+               for title, plain, grafted, names in parser.parse_args().builds
+               for name, complaints in judge(plain, grafted, [
+                   name[:-2] + ".c" for name in names.split()])]
 
     print(f"KTAP version 1\n1..{len(results)}")
     for number, (name, complaints) in enumerate(results, 1):
