@@ -824,6 +824,8 @@ STEPS = {
     "end": "end of the observation",
 }
 
+KINDS = ("plain", "grafted")
+
 STORIES = {
     "wedged": "A device stops answering ATS invalidations",
     "vanished": "A device vanishes from the bus and comes back",
@@ -888,10 +890,11 @@ class Story:
 
 
 def tell(guests, what, vendors):
-    stories = [Story(vendor, kind) for vendor in vendors for kind in guests]
+    stories = [Story(vendor, kind) for vendor in vendors for kind in KINDS]
 
     def job(story):
-        vm = Vm(guests[story.kind], VENDORS[story.vendor][0], f"demo-{what}",
+        machine = VENDORS[story.vendor][0]
+        vm = Vm(guests[story.kind, MACHINES[machine].arch], machine, f"demo-{what}",
                 f"iq.mode=demo iq.run={what} iq.timeout=1000", deadline=240, idle=90,
                 on_line=story.take).run()
         if vm.why and story.figures:
@@ -918,11 +921,13 @@ def tell(guests, what, vendors):
 
 
 def cmd_demo(args):
-    vendors = args.vendor.split(",") if args.vendor else list(VENDORS)
+    vendors = args.vendor.split(",") if args.vendor else [
+        v for v, machines in VENDORS.items() if machines[0] not in UNFINISHED]
     unknown = set(vendors) - set(VENDORS)
     if unknown:
         die(f"no such vendor: {', '.join(sorted(unknown))}; there are: {', '.join(VENDORS)}")
-    guests = {kind: Guest(kind) for kind in ("plain", "grafted")}
+    archs = {MACHINES[VENDORS[v][0]].arch for v in vendors}
+    guests = {(kind, arch): Guest(kind, arch) for kind in KINDS for arch in archs}
     good = True
     for what in STORIES:
         if not args.only or what in args.only.split(","):
