@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the SMMUv3 backend keeps of an SMMU and of a device */
+#ifndef __SMMU_QUARANTINE_BACKEND_H
+#define __SMMU_QUARANTINE_BACKEND_H
+
+#include <linux/atomic.h>
+#include <linux/iommu-quarantine.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+
+#include "../../arm/arm-smmu-v3/arm-smmu-v3.h"
+
+enum smmu_state {
+	SMMU_HEALTHY,	/* is sent invalidations */
+	SMMU_SUSPECT,	/* was reset: held back until it has answered one alone */
+	SMMU_FENCING,	/* accused, nothing is queued for it any more */
+	SMMU_FENCED,	/* and its ATS permission is gone */
+};
+
+/**
+ * struct smmu_unit - the backend's state of one SMMU
+ * @smmu: the SMMU
+ * @devs: StreamID -> struct smmu_dev; a device is in it once for each of its ids
+ * @lost: the SMMU did not answer within the bound
+ */
+struct smmu_unit {
+	struct arm_smmu_device *smmu;
+	struct xarray devs;
+	bool lost;
+};
+
+/**
+ * struct smmu_dev - the backend's state of one ATS device
+ * @master: the driver's view of it
+ * @unit: its SMMU
+ * @lock: serialises the stores of the word of its stream table entries that
+ *	holds EATS. Innermost, never held across a hardware wait.
+ * @state: enum smmu_state; towards FENCING, and back by a reset, only under
+ *	smmu_lock
+ * @cut_off: bus mastering is off at the port above
+ * @evidence: of the last accusation, written before @state becomes FENCING
+ * @rcu: grace period between release and free
+ */
+struct smmu_dev {
+	struct arm_smmu_master *master;
+	struct smmu_unit *unit;
+	raw_spinlock_t lock;
+	atomic_t state;
+	bool cut_off;
+	struct iommu_broken_evidence evidence;
+	struct rcu_head rcu;
+};
+
+/* in arm-smmu-v3.c, see access.h */
+struct arm_smmu_ste *smmu_quarantine_ste(struct arm_smmu_device *smmu, u32 sid);
+const struct iommu_ops *smmu_quarantine_ops(void);
+
+#endif /* __SMMU_QUARANTINE_BACKEND_H */

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The shared count is let go, before the flush returns.
+@@
+identifier ret, flags;
+@@
+ __arm_smmu_cmdq_issue_cmdlist(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq, struct arm_smmu_cmd *cmds, int n, bool sync)
+ {
+ 	... when any
+ 	local_irq_restore(flags);
+-	return ret;
++	return smmu_quarantine_settle(smmu, cmdq, cmds, n, &wait, ret);
+ }

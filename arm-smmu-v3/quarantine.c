@@ -1,0 +1,836 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Quarantine backend of Arm SMMUv3.
+ *
+ * A CMD_ATC_INV that is not answered makes the next CMD_SYNC fail: GERROR.CMDQ_ERR
+ * becomes active with CERROR_ATC_INV_SYNC, CONS stays at the CMD_SYNC and the
+ * queue stops. Once the error is acknowledged the CMD_SYNC is tried again, and
+ * then succeeds (IHI 0070, 3.9.1, 7.1). Which of the CMD_ATC_INVs before it
+ * timed out is not said, and its issuer sees success.
+ *
+ * All commands pass __arm_smmu_cmdq_issue_cmdlist(), so that function carries
+ * the call-outs:
+ *
+ *  - before anything is queued, CMD_ATC_INVs of devices that are not asked any
+ *    more are taken out of the list                               ..._filter()
+ *  - after the queue was let go and before the function returns: whoever queued
+ *    a CMD_ATC_INV while an SMMU has reported a timeout takes none of his own for
+ *    answered. He sends them again, one at a time, each with its own CMD_SYNC:
+ *    what fails alone is broken                                   ..._settle()
+ *  - where the queue is polled, GERROR is looked at: the CPU that polls with
+ *    irqs off may be the one that the interrupt goes to           ..._gerror()
+ *
+ * Where the error is noticed, in the irq or by a poller, it is only recorded,
+ * while the queue stands still: if all CMD_ATC_INVs under the failed CMD_SYNC are
+ * of one device, that is the culprit, and what else is queued for it is turned
+ * into CMD_SYNCs.
+ *
+ * The fence takes EATS out of the stream table entries of the device and makes
+ * the SMMU forget what it has cached of them (CMD_CFGI_STE). With ATSCHK set
+ * translated requests are checked against them. Any CPU that needs the fence
+ * runs all of it: it is idempotent, and nobody waits for a CPU that may be
+ * interrupted.
+ *
+ * Lock order: smmu_lock or the driver's locks, then smmu_dev.lock, which is
+ * innermost. None of the driver's locks is taken.
+ */
+
+#define pr_fmt(fmt) "arm-smmu-v3: iommu-quarantine: " fmt
+#define dev_fmt(fmt) "iommu-quarantine: " fmt
+
+#include <linux/delay.h>
+#include <linux/iommu.h>
+#include <linux/panic.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "backend.h"
+#include "quarantine.h"
+
+/*
+ * How long a flush waits for the hardware's word, in ns. PCIe gives a device a
+ * minute and a half to answer, and the SMMU gives up after that or earlier: past
+ * two minutes it is the SMMU itself that does not answer.
+ */
+#define SMMU_WAIT_BOUND_NS	(120ULL * NSEC_PER_SEC)
+
+unsigned int smmu_quarantine_word;
+
+/* Protects smmu_quarantine_word, accusations, and who acknowledges an error */
+static DEFINE_RAW_SPINLOCK(smmu_lock);
+static unsigned int smmu_timeouts;	/* that any SMMU has reported */
+static unsigned int smmu_unhealthy;	/* devices, and who narrows */
+
+/* The CPU that asks devices one by one, with irqs off; -1: none */
+static atomic_t smmu_narrower = ATOMIC_INIT(-1);
+
+/* struct arm_smmu_device -> struct smmu_unit; units are never freed */
+static DEFINE_XARRAY(smmu_units);
+static bool smmu_registered;
+
+static struct smmu_unit *smmu_unit(struct arm_smmu_device *smmu)
+{
+	return xa_load(&smmu_units, (unsigned long)smmu);
+}
+
+static struct smmu_dev *smmu_find(struct arm_smmu_device *smmu, u32 sid)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+
+	return unit ? xa_load(&unit->devs, sid) : NULL;
+}
+
+static bool smmu_is_fenced(struct smmu_dev *sdev)
+{
+	return atomic_read(&sdev->state) >= SMMU_FENCING;
+}
+
+/* Of the narrowing CPU itself nothing is held back. Irqs are off there. */
+static bool smmu_is_narrower(void)
+{
+	unsigned long flags;
+	bool yes;
+
+	local_irq_save(flags);
+	yes = atomic_read(&smmu_narrower) == smp_processor_id();
+	local_irq_restore(flags);
+	return yes;
+}
+
+/* StreamID of a CMD_ATC_INV, or -1 for any other command */
+static s64 smmu_atc_sid(u64 data)
+{
+	return FIELD_GET(CMDQ_0_OP, data) == CMDQ_OP_ATC_INV ?
+		(s64)FIELD_GET(CMDQ_ATC_0_SID, data) : -1;
+}
+
+/* smmu_lock held */
+static void smmu_update_word(void)
+{
+	lockdep_assert_held(&smmu_lock);
+	WRITE_ONCE(smmu_quarantine_word,
+		   smmu_timeouts << 1 | (smmu_unhealthy ? 1 : 0));
+}
+
+static void smmu_count_unhealthy(int by)
+{
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	smmu_unhealthy += by;
+	smmu_update_word();
+}
+
+/* smmu_lock held. Nothing that is already decided is decided again. */
+static void smmu_accuse(struct smmu_dev *sdev, enum iommu_broken_cause cause,
+			u32 gerror, u32 cons)
+{
+	int state = atomic_read(&sdev->state);
+
+	lockdep_assert_held(&smmu_lock);
+	if (state >= SMMU_FENCING)
+		return;
+	sdev->evidence = (struct iommu_broken_evidence){
+		.cause = cause,
+		.epoch = iommu_quarantine_epoch(sdev->master->dev),
+		.hw = { gerror, cons },
+	};
+	if (state == SMMU_HEALTHY)
+		smmu_unhealthy++;
+	/* Pairs with atomic_read_acquire() in smmu_fence_all() */
+	atomic_set_release(&sdev->state, SMMU_FENCING);
+	smmu_update_word();
+}
+
+/* ---- where the error is noticed ---- */
+
+static u64 smmu_queue_entry(struct arm_smmu_queue *q, u32 p)
+{
+	return le64_to_cpu(READ_ONCE(*Q_ENT(q, p)));
+}
+
+/* Entries that producers have claimed but the SMMU has not consumed */
+static u32 smmu_occupied(struct arm_smmu_queue *q, u32 cons)
+{
+	u32 mask = (2U << q->llq.max_n_shift) - 1;
+
+	return (READ_ONCE(q->llq.prod) - cons) & mask;
+}
+
+/*
+ * Of whom are the CMD_ATC_INVs between the failed CMD_SYNC and the one before
+ * it, which succeeded? NULL unless it is one device. Producers may overwrite
+ * entries before CONS when the queue is nearly full: then nobody can say.
+ * A CMD_SYNC that has completed by MSI has zeroes in its first half.
+ */
+static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
+				     struct arm_smmu_queue *q, u32 cons)
+{
+	u32 i, size = 1U << q->llq.max_n_shift;
+	struct smmu_dev *sdev, *only = NULL;
+	u64 data;
+	s64 sid;
+
+	for (i = 1; i < size; i++) {
+		data = smmu_queue_entry(q, cons - i);
+		if (FIELD_GET(CMDQ_0_OP, data) == CMDQ_OP_CMD_SYNC ||
+		    !lower_32_bits(data))
+			break;
+		sid = smmu_atc_sid(data);
+		if (sid < 0)
+			continue;
+		sdev = smmu_find(smmu, sid);
+		if (!sdev || (only && only != sdev))
+			return NULL;
+		only = sdev;
+	}
+	return smmu_occupied(q, cons) + i <= size ? only : NULL;
+}
+
+/*
+ * What is queued behind the failed CMD_SYNC for devices that are not asked any
+ * more becomes a CMD_SYNC, as the driver does it with an illegal command. Only
+ * what the SMMU was told of: there is nobody writing there any more.
+ */
+static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
+		       u32 cons)
+{
+	struct arm_smmu_cmd cmd = arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0);
+	u32 mask = (2U << q->llq.max_n_shift) - 1;
+	u32 i, told = (readl_relaxed(q->prod_reg) - cons) & mask;
+	struct smmu_dev *sdev;
+	s64 sid;
+
+	for (i = 1; i < told; i++) {
+		sid = smmu_atc_sid(smmu_queue_entry(q, cons + i));
+		sdev = sid < 0 ? NULL : smmu_find(smmu, sid);
+		if (!sdev || !smmu_is_fenced(sdev))
+			continue;
+		WRITE_ONCE(Q_ENT(q, cons + i)[1], cpu_to_le64(cmd.data[1]));
+		WRITE_ONCE(Q_ENT(q, cons + i)[0], cpu_to_le64(cmd.data[0]));
+		iommu_quarantine_count(IOMMU_QUARANTINE_SCRUBBED);
+	}
+	/* Seen by the SMMU before the error is acknowledged */
+	dma_wmb();
+}
+
+/* smmu_lock held, the error is active: the queue stands still */
+static void smmu_record(struct arm_smmu_device *smmu,
+			struct arm_smmu_cmdq *cmdq, u32 gerror, u32 cons)
+{
+	struct iommu_broken_evidence evidence;
+	struct smmu_dev *sdev;
+
+	iommu_quarantine_count(IOMMU_QUARANTINE_TIMEOUTS);
+	guard(rcu)();
+	sdev = smmu_culprit(smmu, &cmdq->q, cons);
+	if (!iommu_quarantine_enabled()) {
+		if (!sdev)
+			return;
+		evidence = (struct iommu_broken_evidence){
+			.cause = IOMMU_BROKEN_ATS_TIMEOUT,
+			.epoch = iommu_quarantine_epoch(sdev->master->dev),
+			.hw = { gerror, cons },
+		};
+		iommu_quarantine_report(sdev->master->dev, &evidence);
+		return;
+	}
+	if (sdev)
+		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, gerror, cons);
+	/* After the accusation: who sees the count sees the state */
+	smmu_timeouts++;
+	smmu_update_word();
+	smmu_scrub(smmu, &cmdq->q, cons);
+}
+
+/**
+ * smmu_quarantine_gerror() - look for a command queue error
+ * @smmu: the SMMU
+ *
+ * Records a CERROR_ATC_INV_SYNC and acknowledges it, which lets the queue go on.
+ * Any other error is left to the driver.
+ *
+ * Context: any.
+ */
+void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
+{
+	u32 gerror, gerrorn, cons;
+
+	if (!iommu_quarantine_reports())
+		return;
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	gerror = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
+	gerrorn = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+	if (!((gerror ^ gerrorn) & GERROR_CMDQ_ERR))
+		return;
+	cons = readl_relaxed(smmu->cmdq.q.cons_reg);
+	if (FIELD_GET(CMDQ_CONS_ERR, cons) != CMDQ_ERR_CERROR_ATC_INV_IDX)
+		return;
+	smmu_record(smmu, &smmu->cmdq, gerror, cons);
+	/* Only this one: others that are active stay so */
+	writel(gerrorn ^ GERROR_CMDQ_ERR, smmu->base + ARM_SMMU_GERRORN);
+}
+
+/**
+ * smmu_quarantine_timeout() - the driver deals with a CERROR_ATC_INV_SYNC itself
+ * @smmu: the SMMU
+ * @cmdq: the queue, perhaps one of a CMDQV that has an error irq of its own
+ * @cons: CONS of the queue
+ *
+ * Context: hard irq or irq thread; before the error is acknowledged.
+ */
+void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmdq *cmdq, u32 cons)
+{
+	if (!iommu_quarantine_reports())
+		return;
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	smmu_record(smmu, cmdq, GERROR_CMDQ_ERR, cons);
+}
+
+/**
+ * __smmu_quarantine_poll() - the driver's second of waiting is over
+ * @smmu: the SMMU
+ * @qp: the driver's notes
+ *
+ * Context: any; irqs may be off.
+ * Return: 0 to wait on, -ETIMEDOUT when the hardware has not said a word within
+ * the bound.
+ */
+int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
+			   struct arm_smmu_queue_poll *qp)
+{
+	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
+	struct smmu_unit *unit = smmu_unit(smmu);
+
+	/* The driver has no ATS device behind it: nothing of ours */
+	if (!iommu_quarantine_enabled() || !unit || READ_ONCE(unit->lost))
+		return -ETIMEDOUT;
+	smmu_quarantine_gerror(smmu);
+	iommu_quarantine_wait_for_hardware();
+	/* Its timeout stays where it was set, a second after the start */
+	if (ktime_to_ns(ktime_sub(ktime_get(), qp->timeout)) > (s64)bound)
+		return -ETIMEDOUT;
+	/* The delay doubles with each poll: not for ever */
+	qp->delay = min(qp->delay, 64U);
+	return 0;
+}
+
+/* ---- the fence ---- */
+
+/* See iommu_quarantine_cut_off(). Returns false if the device can still write. */
+static bool smmu_cut_off(struct smmu_dev *sdev)
+{
+	if (!READ_ONCE(sdev->cut_off))
+		WRITE_ONCE(sdev->cut_off,
+			   iommu_quarantine_cut_off(to_pci_dev(sdev->master->dev)));
+	return sdev->cut_off;
+}
+
+/*
+ * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
+ * the driver held, so it takes none: stream tables are never freed while their
+ * SMMU runs. RCU read section.
+ */
+static void smmu_fence(struct smmu_dev *sdev)
+{
+	struct arm_smmu_master *master = sdev->master;
+	struct arm_smmu_device *smmu = master->smmu;
+	struct arm_smmu_cmd cmd;
+	struct arm_smmu_ste *ste;
+	unsigned long flags;
+	unsigned int i;
+	int rc = 0;
+
+	iommu_quarantine_hold_fence();
+
+	for (i = 0; i < master->num_streams; i++) {
+		ste = smmu_quarantine_ste(smmu, master->streams[i].id);
+		raw_spin_lock_irqsave(&sdev->lock, flags);
+		/* A reset may have lifted it meanwhile */
+		if (smmu_is_fenced(sdev))
+			WRITE_ONCE(ste->data[1], ste->data[1] &
+				   ~cpu_to_le64(STRTAB_STE_1_EATS));
+		raw_spin_unlock_irqrestore(&sdev->lock, flags);
+	}
+	for (i = 0; i < master->num_streams && !rc; i++) {
+		cmd = arm_smmu_make_cmd_cfgi_ste(master->streams[i].id, true);
+		rc = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, &cmd, 1,
+						 i == master->num_streams - 1);
+	}
+	/* Given up; what is left is the last resort */
+	if (rc)
+		smmu_cut_off(sdev);
+
+	/* Pairs with atomic_set_release() in smmu_accuse(): evidence is there */
+	if (atomic_cmpxchg(&sdev->state, SMMU_FENCING, SMMU_FENCED) ==
+	    SMMU_FENCING) {
+		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
+		iommu_quarantine_report(master->dev, &sdev->evidence);
+	}
+}
+
+/* Nobody goes on while somebody is accused and not fenced. RCU read section. */
+static void smmu_fence_all(struct arm_smmu_device *smmu)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+	struct smmu_dev *sdev;
+	unsigned long sid;
+	bool again;
+
+	do {
+		again = false;
+		xa_for_each(&unit->devs, sid, sdev) {
+			if (atomic_read_acquire(&sdev->state) != SMMU_FENCING)
+				continue;
+			smmu_fence(sdev);
+			again = true;
+		}
+	} while (again && !READ_ONCE(unit->lost));
+}
+
+/**
+ * smmu_quarantine_store() - store a word of a stream table entry or a context
+ * descriptor
+ * @master: whose it is
+ * @ste: it is a stream table entry
+ * @entry: the entry
+ * @i: which word
+ * @val: what the driver wants to be there
+ *
+ * An attach that runs while the device is being fenced must not make EATS
+ * visible again, not for an instant: so the decision and the store are one with
+ * regard to the fence.
+ *
+ * Context: any.
+ */
+void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
+			   __le64 *entry, unsigned int i, __le64 val)
+{
+	struct smmu_dev *sdev = NULL;
+	unsigned long flags;
+
+	guard(rcu)();
+	if (ste && i == 1 && master->num_streams)
+		sdev = smmu_find(master->smmu, master->streams[0].id);
+	if (!sdev) {
+		WRITE_ONCE(entry[i], val);
+		return;
+	}
+	raw_spin_lock_irqsave(&sdev->lock, flags);
+	if (smmu_is_fenced(sdev))
+		val &= ~cpu_to_le64(STRTAB_STE_1_EATS);
+	WRITE_ONCE(entry[i], val);
+	raw_spin_unlock_irqrestore(&sdev->lock, flags);
+}
+
+/* ---- whose fault? ---- */
+
+/*
+ * One CPU asks at a time, with irqs off, so that a flush in an interrupt cannot
+ * wait for the CPU that it has interrupted. Who has CMD_ATC_INVs to send waits
+ * meanwhile, so that what is asked is asked alone.
+ */
+static void smmu_narrowing_begin(unsigned long *flags)
+{
+	for (;;) {
+		local_irq_save(*flags);
+		if (atomic_cmpxchg_acquire(&smmu_narrower, -1,
+					   smp_processor_id()) == -1)
+			break;
+		local_irq_restore(*flags);
+		while (atomic_read(&smmu_narrower) != -1) {
+			iommu_quarantine_wait_for_hardware();
+			cpu_relax();
+		}
+	}
+	smmu_count_unhealthy(1);
+	iommu_quarantine_count(IOMMU_QUARANTINE_NARROWINGS);
+}
+
+static void smmu_narrowing_end(unsigned long flags)
+{
+	smmu_count_unhealthy(-1);
+	atomic_set_release(&smmu_narrower, -1);
+	local_irq_restore(flags);
+}
+
+/* Send a list and wait. Returns 0 if no timeout was reported meanwhile. */
+static int smmu_run(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq,
+		    struct arm_smmu_cmd *cmd, int n)
+{
+	unsigned int timeouts = READ_ONCE(smmu_timeouts);
+	int rc;
+
+	rc = __arm_smmu_cmdq_issue_cmdlist(smmu, cmdq, cmd, n, true);
+	if (!rc && READ_ONCE(smmu_timeouts) != timeouts)
+		rc = -ETIME;
+	return rc;
+}
+
+/* Ask a device, alone. The narrowing CPU, RCU read section. */
+static void smmu_ask(struct smmu_dev *sdev, struct arm_smmu_cmdq *cmdq,
+		     struct arm_smmu_cmd *cmd)
+{
+	struct arm_smmu_device *smmu = sdev->master->smmu;
+	int rc;
+
+	/* What is on its way may expire now, and is nobody's then */
+	do {
+		rc = smmu_run(smmu, cmdq, NULL, 0);
+	} while (rc == -ETIME);
+	if (rc || smmu_is_fenced(sdev))
+		return;
+	rc = smmu_run(smmu, cmdq, cmd, 1);
+	if (rc == -ETIME) {
+		guard(raw_spinlock_irqsave)(&smmu_lock);
+		smmu_accuse(sdev, IOMMU_BROKEN_ATS_NARROWED, GERROR_CMDQ_ERR, 0);
+	}
+	if (!rc && atomic_cmpxchg(&sdev->state, SMMU_SUSPECT, SMMU_HEALTHY) ==
+	    SMMU_SUSPECT)
+		smmu_count_unhealthy(-1);
+	smmu_fence_all(smmu);
+}
+
+/* A device that was reset has to answer before anything else is sent to it */
+static void smmu_prove(struct smmu_dev *sdev)
+{
+	struct arm_smmu_device *smmu = sdev->master->smmu;
+	struct arm_smmu_cmd cmd;
+	unsigned long flags;
+	unsigned int i;
+
+	smmu_narrowing_begin(&flags);
+	for (i = 0; i < sdev->master->num_streams &&
+	     !smmu_is_fenced(sdev); i++) {
+		cmd = arm_smmu_make_cmd_atc_inv_all(sdev->master->streams[i].id,
+						    IOMMU_NO_PASID);
+		smmu_ask(sdev, &smmu->cmdq, &cmd);
+	}
+	smmu_narrowing_end(flags);
+}
+
+/**
+ * __smmu_quarantine_filter() - which of these commands may be queued?
+ * @smmu: the SMMU
+ * @cmds: the commands; those that may not are taken out
+ * @n: their number
+ * @wait: the submission's notes
+ *
+ * Context: the caller's, before it has claimed space in the queue. May wait for
+ * the hardware.
+ * Return: how many are left.
+ */
+int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmd *cmds, int n,
+			     struct smmu_quarantine_wait *wait)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+	struct smmu_dev *sdev;
+	int i, left = 0;
+	s64 sid;
+
+	if (!unit || smmu_is_narrower())
+		return n;
+
+	guard(rcu)();
+	while (atomic_read(&smmu_narrower) != -1 && !READ_ONCE(unit->lost)) {
+		iommu_quarantine_wait_for_hardware();
+		cpu_relax();
+	}
+	for (i = 0; i < n; i++) {
+		sid = smmu_atc_sid(cmds[i].data[0]);
+		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
+		while (sdev && atomic_read(&sdev->state) == SMMU_SUSPECT &&
+		       !READ_ONCE(unit->lost))
+			smmu_prove(sdev);
+		if (sdev && smmu_is_fenced(sdev))
+			iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
+		else
+			cmds[left++] = cmds[i];
+	}
+	wait->word = READ_ONCE(smmu_quarantine_word) | 1;
+	return left;
+}
+
+/*
+ * Neither an answer nor a timeout: nothing can be said through the queue any
+ * more. What is left needs none, and is the operator's choice. The SMMU's own
+ * TLB was not heard of either, so memory is not protected whatever that does.
+ */
+static void smmu_give_up(struct arm_smmu_device *smmu,
+			 struct arm_smmu_cmd *cmds, int n)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+	struct smmu_dev *sdev;
+	s64 sid;
+	int i;
+
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
+		panic("arm-smmu-v3: %s does not answer, memory can no longer be protected from DMA",
+		      dev_name(smmu->dev));
+
+	if (!xchg(&unit->lost, true))
+		dev_emerg(smmu->dev, "does not answer, it is given up\n");
+
+	for (i = 0; i < n; i++) {
+		sid = smmu_atc_sid(cmds[i].data[0]);
+		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
+		if (!sdev || !smmu_cut_off(sdev))
+			continue;
+		scoped_guard(raw_spinlock_irqsave, &smmu_lock)
+			smmu_accuse(sdev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
+		if (atomic_xchg(&sdev->state, SMMU_FENCED) != SMMU_FENCED)
+			iommu_quarantine_report(sdev->master->dev,
+						&sdev->evidence);
+	}
+	iommu_quarantine_unprotected(dev_name(smmu->dev));
+}
+
+/**
+ * __smmu_quarantine_settle() - what has to be true before a flush returns
+ * @smmu: the SMMU
+ * @cmdq: the queue that was used
+ * @cmds: what was queued
+ * @n: how many
+ * @wait: the submission's notes
+ * @ret: its result so far
+ *
+ * Context: the caller's: perhaps irqs off, perhaps raw locks held; the queue is
+ * let go. May wait for the hardware.
+ * Return: @ret.
+ */
+int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmdq *cmdq,
+			     struct arm_smmu_cmd *cmds, int n,
+			     const struct smmu_quarantine_wait *wait, int ret)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+	struct smmu_dev *sdev;
+	unsigned long flags;
+	s64 sid;
+	int i;
+
+	if (!iommu_quarantine_enabled() || !unit || smmu_is_narrower() ||
+	    READ_ONCE(unit->lost))
+		return ret;
+
+	guard(rcu)();
+	if (ret) {
+		smmu_give_up(smmu, cmds, n);
+		return ret;
+	}
+	smmu_fence_all(smmu);
+	if (READ_ONCE(smmu_quarantine_word) >> 1 == wait->word >> 1)
+		return ret;
+
+	/* A timeout while ours were on their way: whose was it? */
+	for (i = 0; i < n; i++) {
+		sid = smmu_atc_sid(cmds[i].data[0]);
+		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
+		if (!sdev || smmu_is_fenced(sdev))
+			continue;
+		smmu_narrowing_begin(&flags);
+		smmu_ask(sdev, cmdq, &cmds[i]);
+		smmu_narrowing_end(flags);
+		iommu_quarantine_count(IOMMU_QUARANTINE_RERUNS);
+	}
+	smmu_fence_all(smmu);
+	return ret;
+}
+
+/* ---- lifetime ---- */
+
+/* struct iommu_quarantine_backend::verify */
+static int smmu_quarantine_verify(struct device *dev)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct smmu_dev *sdev;
+
+	/* Without a fence there is nobody to hold back */
+	if (!iommu_quarantine_enabled())
+		return 0;
+
+	guard(rcu)();
+	sdev = smmu_find(master->smmu, master->streams[0].id);
+	if (!sdev)
+		return 0;
+	/* It may be here by the administrator's request, never having failed */
+	if (master->ats_enabled && !smmu_is_fenced(sdev))
+		smmu_prove(sdev);
+	return atomic_read(&sdev->state) == SMMU_HEALTHY ? 0 : -ETIMEDOUT;
+}
+
+static struct iommu_quarantine_backend smmu_quarantine_backend = {
+	.name = "arm-smmu-v3",
+	.verify = smmu_quarantine_verify,
+};
+
+static struct smmu_unit *smmu_unit_get(struct arm_smmu_device *smmu)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+
+	if (unit)
+		return unit;
+	unit = kzalloc(sizeof(*unit), GFP_KERNEL);
+	if (!unit)
+		return NULL;
+	unit->smmu = smmu;
+	xa_init(&unit->devs);
+	if (xa_err(xa_store(&smmu_units, (unsigned long)smmu, unit, GFP_KERNEL))) {
+		kfree(unit);
+		return NULL;
+	}
+	return unit;
+}
+
+static int smmu_probe(struct arm_smmu_master *master)
+{
+	struct smmu_unit *unit = smmu_unit_get(master->smmu);
+	struct smmu_dev *sdev;
+	unsigned int i;
+	int ret = 0;
+
+	/* Without the check no stream table entry stops a translated request */
+	if (!(readl_relaxed(master->smmu->base + ARM_SMMU_CR0ACK) & CR0_ATSCHK))
+		return -EOPNOTSUPP;
+	sdev = unit ? kzalloc(sizeof(*sdev), GFP_KERNEL) : NULL;
+	if (!sdev)
+		return -ENOMEM;
+	sdev->master = master;
+	sdev->unit = unit;
+	raw_spin_lock_init(&sdev->lock);
+
+	for (i = 0; !ret && i < master->num_streams; i++)
+		if (xa_load(&unit->devs, master->streams[i].id) != sdev)
+			ret = xa_insert(&unit->devs, master->streams[i].id,
+					sdev, GFP_KERNEL);
+	if (!ret && iommu_quarantine_condemned(master->dev)) {
+		atomic_set(&sdev->state, SMMU_FENCED);
+		smmu_count_unhealthy(1);
+	}
+	if (!ret)
+		return 0;
+
+	/* Of the ids only those are in the index that are ours */
+	for (i = 0; i < master->num_streams; i++)
+		xa_cmpxchg(&unit->devs, master->streams[i].id, sdev, NULL,
+			   GFP_KERNEL);
+	kfree_rcu(sdev, rcu);
+	return ret;
+}
+
+/**
+ * smmu_quarantine_probe() - the driver takes on a device
+ * @master: the driver's view of it
+ *
+ * A device for which there is no memory, or whose SMMU does not check translated
+ * requests, could not be fenced: it is not given ATS.
+ *
+ * Context: process, under iommu_probe_device_lock; before the device is attached
+ * for the first time.
+ * Return: 0.
+ */
+int smmu_quarantine_probe(struct arm_smmu_master *master)
+{
+	int ret;
+
+	if (!dev_is_pci(master->dev) || !iommu_quarantine_reports() ||
+	    !pci_ats_supported(to_pci_dev(master->dev)) ||
+	    !(master->smmu->features & ARM_SMMU_FEAT_ATS))
+		return 0;
+	if (!smmu_registered) {
+		smmu_quarantine_backend.ops = smmu_quarantine_ops();
+		iommu_quarantine_backend_register(&smmu_quarantine_backend);
+		smmu_registered = true;
+	}
+	ret = smmu_probe(master);
+	if (ret && iommu_quarantine_enabled())
+		dev_warn(master->dev, "could not be fenced, so it gets no ATS: %d\n",
+			 ret);
+	return 0;
+}
+
+/**
+ * smmu_quarantine_allows_ats() - may a device be given ATS?
+ * @master: the driver's view of it
+ *
+ * Context: process.
+ * Return: false if it could not be fenced.
+ */
+bool smmu_quarantine_allows_ats(struct arm_smmu_master *master)
+{
+	return !iommu_quarantine_enabled() ||
+	       smmu_find(master->smmu, master->streams[0].id);
+}
+
+/**
+ * smmu_quarantine_release() - the driver lets a device go
+ * @master: the driver's view of it
+ *
+ * Context: process; before the stream ids are freed.
+ */
+void smmu_quarantine_release(struct arm_smmu_master *master)
+{
+	struct smmu_dev *sdev = NULL;
+	unsigned int i;
+
+	if (master->streams && master->num_streams)
+		sdev = smmu_find(master->smmu, master->streams[0].id);
+	if (!sdev || sdev->master != master)
+		return;
+	for (i = 0; i < master->num_streams; i++)
+		xa_erase(&sdev->unit->devs, master->streams[i].id);
+	/* Fences and reports run in RCU read sections */
+	synchronize_rcu();
+	if (atomic_read(&sdev->state) != SMMU_HEALTHY)
+		smmu_count_unhealthy(-1);
+	kfree(sdev);
+}
+
+/**
+ * smmu_quarantine_exit() - the driver is unloaded
+ *
+ * Context: process; no device is left.
+ */
+void smmu_quarantine_exit(void)
+{
+	struct smmu_unit *unit;
+	unsigned long key;
+
+	if (smmu_registered)
+		iommu_quarantine_backend_unregister(&smmu_quarantine_backend);
+	xa_for_each(&smmu_units, key, unit) {
+		xa_destroy(&unit->devs);
+		kfree(unit);
+	}
+	xa_destroy(&smmu_units);
+}
+
+/**
+ * smmu_quarantine_reset_device_done() - iommu_ops::reset_device_done of SMMUv3
+ * @dev: a device that was proven to have been reset
+ *
+ * Lets the driver give EATS back, which the re-attach does. The device stays a
+ * suspect, whose first invalidation goes alone and has to be answered.
+ *
+ * Context: process, group->mutex held, before the re-attach.
+ */
+void smmu_quarantine_reset_device_done(struct device *dev)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct smmu_dev *sdev;
+
+	guard(rcu)();
+	sdev = smmu_find(master->smmu, master->streams[0].id);
+	if (!sdev)
+		return;
+	/*
+	 * What was accused before is lifted here; what comes later is new: an
+	 * accusation and its epoch are one with regard to this.
+	 */
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	if (smmu_is_fenced(sdev))
+		atomic_set(&sdev->state, SMMU_SUSPECT);
+	WRITE_ONCE(sdev->cut_off, false);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the call-outs in drivers/iommu/arm/arm-smmu-v3 use. With the option off
+ * each of them leaves the statement as it was, so that the object code is that
+ * of a driver without call-outs; `make check-text` shows it.
+ */
+#ifndef __SMMU_QUARANTINE_H
+#define __SMMU_QUARANTINE_H
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+#include "../../arm/arm-smmu-v3/arm-smmu-v3.h"
+
+/**
+ * struct smmu_quarantine_wait - one submission's own notes, on its stack
+ * @word: smmu_quarantine_word before the commands were queued
+ * @atc: there is a CMD_ATC_INV among them, or there was
+ */
+struct smmu_quarantine_wait {
+	unsigned int word;
+	bool atc;
+};
+
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM)
+
+/*
+ * Bit 0: look closer, some device is not healthy. The rest counts the timeouts
+ * that any SMMU has reported. The hot path's one load.
+ */
+extern unsigned int smmu_quarantine_word;
+
+int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmd *cmds, int n,
+			     struct smmu_quarantine_wait *wait);
+int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
+			   struct arm_smmu_queue_poll *qp);
+int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmdq *cmdq,
+			     struct arm_smmu_cmd *cmds, int n,
+			     const struct smmu_quarantine_wait *wait, int ret);
+void smmu_quarantine_gerror(struct arm_smmu_device *smmu);
+void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmdq *cmdq, u32 cons);
+void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
+			   __le64 *entry, unsigned int i, __le64 val);
+bool smmu_quarantine_allows_ats(struct arm_smmu_master *master);
+int smmu_quarantine_probe(struct arm_smmu_master *master);
+void smmu_quarantine_release(struct arm_smmu_master *master);
+void smmu_quarantine_exit(void);
+void smmu_quarantine_reset_device_done(struct device *dev);
+
+/*
+ * Before anything is queued, no lock of the queue held. Takes out of @cmds what
+ * may not be sent. Returns what is left.
+ */
+static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
+					 struct arm_smmu_cmd *cmds, int n,
+					 struct smmu_quarantine_wait *wait)
+{
+	int i;
+
+	wait->atc = false;
+	for (i = 0; i < n; i++)
+		wait->atc |= (cmds[i].data[0] & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
+	if (likely(!wait->atc))
+		return n;
+	/* Before the commands can be seen, and so before they can time out */
+	wait->word = READ_ONCE(smmu_quarantine_word);
+	if (likely(!(wait->word & 1)))
+		return n;
+	return __smmu_quarantine_filter(smmu, cmds, n, wait);
+}
+
+/*
+ * After the queue was let go: no flush returns while a device that did not
+ * answer could use what was flushed.
+ */
+static inline int smmu_quarantine_settle(struct arm_smmu_device *smmu,
+					 struct arm_smmu_cmdq *cmdq,
+					 struct arm_smmu_cmd *cmds, int n,
+					 const struct smmu_quarantine_wait *wait,
+					 int ret)
+{
+	if (likely(!wait->atc))
+		return ret;
+	if (likely(!ret && !(wait->word & 1) &&
+		   READ_ONCE(smmu_quarantine_word) == wait->word))
+		return 0;
+	return __smmu_quarantine_settle(smmu, cmdq, cmds, n, wait, ret);
+}
+
+/* The last look at CMDQ_CONS: did the queue stop at an error? */
+static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
+					struct arm_smmu_cmdq *cmdq, u32 cons)
+{
+	if (unlikely(FIELD_GET(CMDQ_CONS_ERR, cons) ==
+		     CMDQ_ERR_CERROR_ATC_INV_IDX) && cmdq == &smmu->cmdq)
+		smmu_quarantine_gerror(smmu);
+}
+
+/* A macro, as queue_poll() is static in the file that uses it */
+#define smmu_quarantine_poll(smmu, qp) \
+	(queue_poll(qp) ? __smmu_quarantine_poll(smmu, qp) : 0)
+
+/* Every batch of a device-TLB invalidation has its own CMD_SYNC */
+static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
+{
+	return cmds->num == CMDQ_BATCH_ENTRIES &&
+	       (cmds->cmds[0].data[0] & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
+}
+
+/* A macro, as the ops are static in the file that uses it */
+#define smmu_quarantine_set(writer, entry, i, val)			\
+	smmu_quarantine_store((writer)->master,				\
+			      (writer)->ops == &arm_smmu_ste_writer_ops, \
+			      entry, i, val)
+
+#else /* !CONFIG_IOMMU_QUARANTINE_ARM */
+
+static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
+					 struct arm_smmu_cmd *cmds, int n,
+					 struct smmu_quarantine_wait *wait)
+{
+	return n;
+}
+
+static inline int smmu_quarantine_settle(struct arm_smmu_device *smmu,
+					 struct arm_smmu_cmdq *cmdq,
+					 struct arm_smmu_cmd *cmds, int n,
+					 const struct smmu_quarantine_wait *wait,
+					 int ret)
+{
+	return ret;
+}
+
+static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
+					struct arm_smmu_cmdq *cmdq, u32 cons)
+{
+}
+
+#define smmu_quarantine_poll(smmu, qp) ((void)(smmu), queue_poll(qp))
+
+static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
+{
+	return false;
+}
+
+#define smmu_quarantine_set(writer, entry, i, val) \
+	((void)(writer), WRITE_ONCE((entry)[i], val))
+
+static inline void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
+{
+}
+
+static inline void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
+					   struct arm_smmu_cmdq *cmdq, u32 cons)
+{
+}
+
+static inline bool smmu_quarantine_allows_ats(struct arm_smmu_master *master)
+{
+	return true;
+}
+
+static inline int smmu_quarantine_probe(struct arm_smmu_master *master)
+{
+	return 0;
+}
+
+static inline void smmu_quarantine_release(struct arm_smmu_master *master)
+{
+}
+
+static inline void smmu_quarantine_exit(void)
+{
+}
+
+#define smmu_quarantine_reset_device_done NULL
+
+#endif /* CONFIG_IOMMU_QUARANTINE_ARM */
+
+#endif /* __SMMU_QUARANTINE_H */
