@@ -52,8 +52,4 @@ struct smmu_dev {
 	struct rcu_head rcu;
 };
 
-/* in arm-smmu-v3.c, see access.h */
-struct arm_smmu_ste *smmu_quarantine_ste(struct arm_smmu_device *smmu, u32 sid);
-const struct iommu_ops *smmu_quarantine_ops(void);
-
 #endif /* __SMMU_QUARANTINE_BACKEND_H */

@@ -50,6 +50,10 @@ void smmu_quarantine_release(struct arm_smmu_master *master);
 void smmu_quarantine_exit(void);
 void smmu_quarantine_reset_device_done(struct device *dev);
 
+/* in arm-smmu-v3.c, see access.h */
+struct arm_smmu_ste *smmu_quarantine_ste(struct arm_smmu_device *smmu, u32 sid);
+const struct iommu_ops *smmu_quarantine_ops(void);
+
 /*
  * Before anything is queued, no lock of the queue held. Takes out of @cmds what
  * may not be sent. Returns what is left.
