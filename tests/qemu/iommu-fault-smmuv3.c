@@ -30,7 +30,6 @@
 /* CMD_ATC_INV */
 #define ATC_INV_GLOBAL(cmd) extract32((cmd)->word[0], 9, 1)
 #define ATC_INV_SIZE(cmd)   extract32((cmd)->word[2], 0, 6)
-#define ATC_INV_SIZE_ALL    52
 
 /* STE.EATS: full ATS. The others need what QEMU does not have, or mean none. */
 #define EATS_FULL           1
@@ -202,15 +201,13 @@ static void smmu_update(IOMMUFaultBackend *be)
 
 static void smmu_atc_inv(IOMMUFaultSMMU *a, Cmd *cmd)
 {
-    unsigned size = MIN(ATC_INV_SIZE(cmd), ATC_INV_SIZE_ALL);
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     IOMMUFaultInv inv = {
         .sid = CMD_SID(cmd),
         .pasid = CMD_SSV(cmd) ? CMD_SSID(cmd) : PCI_NO_PASID,
         .all_pasids = CMD_SSV(cmd) && ATC_INV_GLOBAL(cmd),
         .addr = CMD_ADDR(cmd),
-        .mask = size == ATC_INV_SIZE_ALL ? UINT64_MAX :
-                                           (4096ull << size) - 1,
+        .mask = (4096ull << ATC_INV_SIZE(cmd)) - 1, /* from 52 on: all */
     };
     int64_t delay;
     SMMUInv *i;

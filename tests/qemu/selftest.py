@@ -45,6 +45,7 @@ IOVA = 0x10000
 VTD = 0xfed90000
 AMD = 0xfed80000
 SMMU = 0x09050000
+FW_CFG = 0x09020000
 PORT = {1: 0x10, 2: 0x18}           # 00:02.0, 00:03.0
 CTL_BDF = 0x20                      # 00:04.0
 SID = {1: 0x100, 2: 0x200}
@@ -608,7 +609,8 @@ class AmdMachine(Machine):
 
 class SmmuMachine(Machine):
     arch = "aarch64"
-    arguments = ["-machine", "virt,gic-version=3,iommu=smmuv3,acpi=off,highmem-ecam=off",
+    # With ACPI there are tables to look at; the device tree is there anyway.
+    arguments = ["-machine", "virt,gic-version=3,iommu=smmuv3,acpi=on,highmem-ecam=off",
                  "-cpu", "cortex-a57"]
     ram = 0x40000000
     ecam = 0x3f000000
@@ -2142,6 +2144,39 @@ def smmu_features(m):
     expect("ats-supported", tree.count(b"ats-supported\0"), 1)
 
 
+def firmware_file(m, name):
+    """A file that QEMU has for the firmware."""
+    def select(key):
+        # big endian, as all of this device
+        m.ask(f"writew {FW_CFG + 8:#x} {(key & 0xff) << 8 | key >> 8:#x}")
+
+    def take(size):
+        return b"".join(m.rq(FW_CFG).to_bytes(8, "little") for _ in range(0, size, 8))[:size]
+
+    select(0x19)
+    count = struct.unpack(">I", bytes(int(m.ask(f"readb {FW_CFG:#x}"), 16) for _ in range(4)))[0]
+    entries = [struct.unpack(">IHH56s", take(64)) for _ in range(count)]
+    size, key = next((size, key) for size, key, _, file in entries
+                     if file.rstrip(b"\0") == name.encode())
+    select(key)
+    return take(size)
+
+
+@test_smmu
+def smmu_iort(m):
+    """ACPI says that the root complex supports ATS"""
+    tables = firmware_file(m, "etc/acpi/tables")
+    iort = tables[tables.index(b"IORT"):]
+    count, offset = struct.unpack_from("<II", iort, 36)
+    attributes = []
+    for _ in range(count):
+        kind, length = struct.unpack_from("<BH", iort, offset)
+        if kind == 2:
+            attributes.append(struct.unpack_from("<I", iort, offset + 24)[0])
+        offset += length
+    expect("ATS attributes of root complexes", attributes, [1])
+
+
 @test_smmu
 def smmu_io_with_ats(m):
     """fetch, write, what ATS enable, bus master and the page tables forbid"""
@@ -2409,6 +2444,23 @@ def smmu_too_slow(m):
     expect("ATC", m.ep(1, E_ATC), 0)
     m.submit(m.wait())
     expect("error of the next CMD_SYNC", m.error(), CERROR_ATC_INV)
+
+
+@test_smmu
+def smmu_too_slow_beside_dead(m):
+    """a later error covers nothing that an earlier one has covered"""
+    m.fetch_all()
+    slow(m, 1, 2500)
+    m.wedge(2)
+    m.submit(m.dev_inv(1), m.wait())
+    m.step(1000)
+    m.acknowledge()
+    m.lose(2)
+    expect("TIMEOUTS, and of each",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (2, 1, 1))
+    m.step(500)
+    expect("ATC", m.ep(1, E_ATC), 0)
 
 
 @test_smmu
@@ -2739,7 +2791,7 @@ def smmu_event_overflow(m):
     m.ep(1, E_CMD, START)
     m.step(EVENTS)
     expect("flags, interrupts: full", (flags(), m.interrupts()), ((0, 0), [IRQ_EVENTQ] * EVENTS))
-    m.step(5)
+    m.step(6)
     m.ep(1, E_CMD, STOP)
     expect("flags, GERROR, interrupts", (flags(), m.rl(SMMU + GERROR), m.interrupts()),
            ((OVERFLOW, 0), 0, []))
@@ -2778,6 +2830,9 @@ def smmu_counters(m):
 def smmu_machine_reset(m):
     """a reset of the machine heals everything and forgets what was outstanding"""
     m.fetch_all(1, 2)
+    m.set_ste(1, ABORT)
+    m.sync(m.cfgi(1))
+    expect("FETCH", m.command(1, FETCH), False)
     m.ctl(FLAGS, F_LAZY)
     m.wedge(1, 2)
     slow(m, 2, 700)
