@@ -31,7 +31,7 @@
 #define ATC_INV_GLOBAL(cmd) extract32((cmd)->word[0], 9, 1)
 #define ATC_INV_SIZE(cmd)   extract32((cmd)->word[2], 0, 6)
 
-/* STE.EATS: full ATS. The others need what QEMU does not have, or mean none. */
+/* STE.EATS: full ATS. The others need what is not there, or mean none. */
 #define EATS_FULL           1
 
 typedef struct SMMUInv {
@@ -549,4 +549,5 @@ void iommu_fault_smmuv3_reset(SMMUv3State *s)
     g_hash_table_remove_all(a->stes);
 
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ATS, 1);
+    s->idr[0] = FIELD_DP32(s->idr[0], IDR0, NS1ATS, 1);
 }

@@ -2135,7 +2135,7 @@ def amd_machine_reset(m):
 def smmu_features(m):
     """what the kernel asks of the registers and of the device tree before it uses ATS"""
     idr0 = m.rl(SMMU + IDR0)
-    for bit, name, value in ((10, "ATS", 1), (13, "MSI", 0), (16, "PRI", 0)):
+    for bit, name, value in ((10, "ATS", 1), (11, "NS1ATS", 1), (13, "MSI", 0), (16, "PRI", 0)):
         expect(name, idr0 >> bit & 1, value)
     expect("IDR1.SSIDSIZE", m.rl(SMMU + IDR1) >> 6 & 0x1f, 0)
     expect("CR0ACK.ATSCHK", m.rl(SMMU + CR0ACK) & ATSCHK, ATSCHK)
