@@ -210,10 +210,40 @@ PLAIN_AMD = {
     "many": "unmap-returned",
 }
 
-# Controls alone: the machine's QEMU has no fault model yet.
+# As AMD's: the flush returns.
 PLAIN_ARM = {
     "healthy": None,
     "healthy_neighbour": None,
+    "wedge_unmap": "reused-pages-damaged",
+    "wedge_irqs_off": "reused-pages-damaged",
+    "wedge_writing": "stale-writes-after-return",
+    "recover": "reused-pages-damaged",
+    "twice": "reused-pages-damaged",
+    "probe": "reused-pages-damaged",
+    "idle_reset": "reused-pages-damaged",
+    "attach_busy": "reused-pages-damaged",
+    "four_cpus": "reused-pages-damaged",
+    "both": "reused-pages-damaged",
+    "vanished": "pages-intact",
+    "old_hardware": "reused-pages-damaged",
+    "slow_hardware": "reused-pages-damaged",
+    "neighbour_unmaps": "state-quarantined",
+    "neighbour_quiet": "state-quarantined",
+    "shared_domain": "stale-writes-through|reused-pages-damaged",
+    "hold_flush": "second-page-damaged|reused-pages-damaged",
+    "hold_attach": "stale-writes-after-attach|reused-pages-damaged",
+    "unbind_bind": "reused-pages-damaged",
+    "remove_quarantined": "reused-pages-damaged",
+    "remove_pending": "reused-pages-damaged",
+    "rescan_quarantined": "state-quarantined",
+    "rescan_wedged": "page-intact",
+    "failing_reset": "reused-pages-damaged",
+    "silent_none": "tainted",
+    "silent_busmaster": "port-stopped",
+    # Half a second for each mapping: the driver's poller doubles its steps.
+    "many": "unmap-returned",
+    "unbind_wedged": "unbind-returned",
+    "remove_wedged": "remove-returned",
 }
 
 # What the ungrafted kernel is asked on another machine than its vendor's first.
