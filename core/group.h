@@ -25,8 +25,24 @@ static void quarantine_gdev_remove(struct iommu_group *group,
 {
 	lockdep_assert_held(&group->mutex);
 
-	if (gdev->blocked && !WARN_ON(group->recovery_cnt == 0))
+	if (!gdev->blocked)
+		return;
+	iommu_quarantine_left_blocked(gdev->dev);
+	if (!WARN_ON(group->recovery_cnt == 0))
 		group->recovery_cnt--;
+}
+
+/*
+ * Which domain is a device in that is being released? Not group->domain if it
+ * was blocked: its driver would look there for what it has long left.
+ */
+static struct iommu_domain *quarantine_old_domain(struct iommu_group *group,
+						  struct device *dev)
+{
+	lockdep_assert_held(&group->mutex);
+
+	return iommu_quarantine_was_blocked(dev) ? group->blocking_domain :
+						   group->domain;
 }
 
 /*
@@ -62,5 +78,7 @@ static inline void quarantine_gdev_remove(struct iommu_group *group,
 					  struct group_device *gdev)
 {
 }
+
+#define quarantine_old_domain(group, dev) ((group)->domain)
 
 #endif /* CONFIG_IOMMU_QUARANTINE */

@@ -462,6 +462,38 @@ void iommu_quarantine_reattached(struct device *dev)
 	queue_work(quarantine_wq, &q->work);
 }
 
+/**
+ * iommu_quarantine_left_blocked() - a blocked device leaves its group
+ * @dev: the device, released by iommu_quarantine_release() already
+ *
+ * Context: process, group->mutex held.
+ */
+void iommu_quarantine_left_blocked(struct device *dev)
+{
+	struct quarantine *q;
+
+	guard(rcu)();
+	q = quarantine_at(dev);
+	if (q && q->dev == dev)
+		q->left_blocked = true;
+}
+
+/**
+ * iommu_quarantine_was_blocked() - did a device leave its group blocked?
+ * @dev: the device
+ *
+ * Context: process, group->mutex held.
+ * Return: true if it is attached to the blocking domain.
+ */
+bool iommu_quarantine_was_blocked(struct device *dev)
+{
+	struct quarantine *q;
+
+	guard(rcu)();
+	q = quarantine_at(dev);
+	return q && q->dev == dev && q->left_blocked;
+}
+
 static struct iommu_quarantine_backend *
 backend_find(const struct iommu_ops *ops)
 {

@@ -66,6 +66,7 @@ struct quarantine_proof {
  * @has_sysfs: the files are there; probe and release only
  * @condemned: broken when it was released, or reported since; the next device
  *	of this address starts in quarantine unless @proof holds for it
+ * @left_blocked: it was in the blocking domain when it left its group
  * @lock: protects @in_reset, @reset_failed and @proof
  * @in_reset: reset brackets of drivers/pci that are open
  * @reset_failed: one of the brackets had an error
@@ -91,6 +92,7 @@ struct quarantine {
 	bool held;
 	bool has_sysfs;
 	bool condemned;
+	bool left_blocked;
 
 	spinlock_t lock;	/* of what follows */
 	unsigned int in_reset;

@@ -529,6 +529,8 @@ static void s_neighbour_quiet(void)
  */
 static void s_shared_domain(void)
 {
+	/* C3: SMMUv3 names nobody, so the dead one is asked once more, alone. */
+	unsigned int asked = opt.vendor == ARM;
 	u32 page[2], inv;
 
 	needs_hold(HOLD_WORK);
@@ -549,12 +551,16 @@ static void s_shared_domain(void)
 		struct iq_unmap u = unmap(CPU_CULPRIT, page[i], 1, REUSED);
 
 		ctl_write(&dev_a, CTL_DOORBELL, 1);
-		check_fenced(&dev_a, &u);
+		check_eq(u.bad_pages, 0, "reused-pages-damaged");
+		check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+		check_ge(ctl_read(&dev_a, CTL_STALE_BLOCKED), 1, "stale-writes-blocked");
+		check_le(ctl_read(&dev_a, CTL_INV_QUEUED_AFTER), asked,
+			 "invalidations-after-timeout");
 		/* Or asked for everything, when it had to be exonerated. */
 		check_le(ep_read(&dev_b, EP_ATC_ENTRIES), 1 - i, "neighbour-was-asked");
 	}
 	check_ge(ctl_read(&dev_b, CTL_INV_TOTAL), inv + 2, "neighbour-invalidations");
-	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_le(ctl_read(&dev_a, CTL_TIMEOUTS), 1 + asked, "timeouts");
 	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
 	check_quarantined(&dev_a, base_a, 1);
 	check_eq((u64)-flr(&dev_a), 0, "flr");

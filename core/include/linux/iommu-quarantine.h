@@ -135,6 +135,8 @@ bool iommu_quarantine_stale(struct device *dev);
 bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth);
 void iommu_quarantine_reattached(struct device *dev);
 void iommu_quarantine_ats_off(struct device *dev);
+void iommu_quarantine_left_blocked(struct device *dev);
+bool iommu_quarantine_was_blocked(struct device *dev);
 
 /* for drivers/pci */
 int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe);
