@@ -66,12 +66,14 @@ broken()
 
 vtd_broken() { broken vtd-queue "$work/vtd/dmar.c" "$@"; }
 amd_broken() { broken amd-commands "$work/amd/iommu.c" "$@"; }
+smmu_broken() { broken smmu-queue "$work/smmu/arm-smmu-v3.c" "$@"; }
 
-mkdir "$work/vtd" "$work/amd"
+mkdir "$work/vtd" "$work/amd" "$work/smmu"
 cp "$tree"/drivers/iommu/intel/*.c "$work/vtd/"
 cp "$tree"/drivers/iommu/amd/*.c "$tree"/drivers/iommu/quarantine/amd-iommu/commands.h "$work/amd/"
+cp "$tree"/drivers/iommu/arm/arm-smmu-v3/*.[ch] "$work/smmu/"
 
-ktap_plan 10
+ktap_plan 15
 ktap_case "vtd-queue: every invalidation passes the filter" \
 	clean vtd-queue "$work/vtd" filter
 ktap_case "vtd-queue: an unfiltered copy is noticed" vtd_broken unfiltered \
@@ -98,4 +100,15 @@ ktap_case "amd-commands: an invalidation of another's making is noticed" amd_bro
 	"other() builds a device-TLB invalidation"
 ktap_case "amd-commands: a wait that settles nothing is noticed" \
 	amd_broken unsettled '/amd_quarantine_settle\(/d' -settle
+ktap_case "smmu-queue: every invalidation passes the filter" \
+	clean smmu-queue "$work/smmu" filter settle sync
+ktap_case "smmu-queue: a queue without the filter is noticed" \
+	smmu_broken unfiltered '/smmu_quarantine_filter\(/d' -filter
+ktap_case "smmu-queue: a second way into a queue is noticed" smmu_broken second \
+	'/^static int arm_smmu_cmdq_issue_cmd_p\(/i static void direct(struct arm_smmu_cmdq *cmdq, struct arm_smmu_cmd *cmd)\n{\n\tarm_smmu_cmdq_write_entries(cmdq, cmd, 0, 1);\n}\n' \
+	"direct() writes commands"
+ktap_case "smmu-queue: a poll without a bound is noticed" smmu_broken poll \
+	's/smmu_quarantine_poll\(smmu, &qp\)/queue_poll(\&qp)/' "polls without a bound"
+ktap_case "smmu-queue: a flush that settles nothing is noticed" smmu_broken unsettled \
+	's/return smmu_quarantine_settle\(.*;/return ret;/' -settle
 ktap_end
