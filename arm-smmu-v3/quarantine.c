@@ -22,8 +22,7 @@
  *
  * Where the error is noticed, in the irq or by a poller, it is only recorded,
  * while the queue stands still: if all CMD_ATC_INVs under the failed CMD_SYNC are
- * of one device, that is the culprit, and what else is queued for it is turned
- * into CMD_SYNCs.
+ * of one device, that is the culprit.
  *
  * The fence takes EATS out of the stream table entries of the device and makes
  * the SMMU forget what it has cached of them (CMD_CFGI_STE). With ATSCHK set
@@ -187,33 +186,6 @@ static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
 	return smmu_occupied(q, cons) + i <= size ? only : NULL;
 }
 
-/*
- * What is queued behind the failed CMD_SYNC for devices that are not asked any
- * more becomes a CMD_SYNC, as the driver does it with an illegal command. Only
- * what the SMMU was told of: there is nobody writing there any more.
- */
-static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
-		       u32 cons)
-{
-	struct arm_smmu_cmd cmd = arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0);
-	u32 mask = (2U << q->llq.max_n_shift) - 1;
-	u32 i, told = (readl_relaxed(q->prod_reg) - cons) & mask;
-	struct smmu_dev *sdev;
-	s64 sid;
-
-	for (i = 1; i < told; i++) {
-		sid = smmu_atc_sid(smmu_queue_entry(q, cons + i));
-		sdev = sid < 0 ? NULL : smmu_find(smmu, sid);
-		if (!sdev || !smmu_is_fenced(sdev))
-			continue;
-		WRITE_ONCE(Q_ENT(q, cons + i)[1], cpu_to_le64(cmd.data[1]));
-		WRITE_ONCE(Q_ENT(q, cons + i)[0], cpu_to_le64(cmd.data[0]));
-		iommu_quarantine_count(IOMMU_QUARANTINE_SCRUBBED);
-	}
-	/* Seen by the SMMU before the error is acknowledged */
-	dma_wmb();
-}
-
 /* smmu_lock held, the error is active: the queue stands still */
 static void smmu_record(struct arm_smmu_device *smmu,
 			struct arm_smmu_cmdq *cmdq, u32 gerror, u32 cons)
@@ -240,7 +212,6 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	/* After the accusation: who sees the count sees the state */
 	smmu_timeouts++;
 	smmu_update_word();
-	smmu_scrub(smmu, &cmdq->q, cons);
 }
 
 /**

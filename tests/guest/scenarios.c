@@ -1075,6 +1075,36 @@ static void s_hold_attach(void)
 	check_recovered(&dev_a);
 }
 
+/*
+ * DESIGN 5: an attach rewrites the entry after the fence, before the work. It
+ * does not bring the permission back. Red: plain, arm-writer-not-masked.
+ */
+static void s_attach_fenced(void)
+{
+	struct iq_unmap u;
+	u32 page;
+
+	needs_hold(HOLD_WORK);
+	begin();
+	page = map_with_ats(&dev_a, 2);
+	if (grafted)
+		require(!write_file(HOLD_WORK, "1"), "work-hold-armed", HOLD_WORK);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	u = unmap(CPU_CULPRIT, page, 1, REUSED);
+	check_fenced(&dev_a, &u);
+	check_eq((u64)-attach(&dev_a), 0, "attach");
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_eq(damaged(page, 1, 0), 0, "page-intact");
+	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
+	check_eq((u64)-detach(&dev_a), 0, "detach");
+	check_recovered(&dev_a);
+}
+
 /* ---- interrupt remapping on the same queue ---- */
 
 /* An MSI of the virtio port: its IRTE is changed under a raw spinlock. */
@@ -1433,6 +1463,7 @@ const struct scenario scenarios[] = {
 	{ "irte", "main", s_irte },
 	{ "hold_flush", "main", s_hold_flush },
 	{ "hold_attach", "main", s_hold_attach },
+	{ "attach_fenced", "main", s_attach_fenced },
 	{ "unbind_bind", "main", s_unbind_bind },
 	{ "unbind_wedged", "main", s_unbind_wedged },
 	{ "remove_quarantined", "main", s_remove_quarantined },
