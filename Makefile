@@ -28,8 +28,8 @@ need_kernel = $(if $(KERNEL),,$(error say which tree: make $@ KERNEL=<tree>))
 help:
 	@echo 'See it:'
 	@echo '  make demo              a device stops answering: what the ungrafted and the'
-	@echo '                         grafted kernel make of it, in QEMU; VENDOR=intel|amd'
-	@echo '                         shows one vendor instead of all'
+	@echo '                         grafted kernel make of it, in QEMU; with'
+	@echo '                         VENDOR=intel|amd|arm on one vendor only'
 	@echo '  make check             all tests; ends with N passed, N failed, N skipped'
 	@echo 'Use it:'
 	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'

@@ -643,7 +643,7 @@ static struct smmu_unit *smmu_unit_get(struct arm_smmu_device *smmu)
 
 	if (unit)
 		return unit;
-	unit = kzalloc(sizeof(*unit), GFP_KERNEL);
+	unit = kzalloc_obj(*unit);
 	if (!unit)
 		return NULL;
 	unit->smmu = smmu;
@@ -665,7 +665,7 @@ static int smmu_probe(struct arm_smmu_master *master)
 	/* Without the check no stream table entry stops a translated request */
 	if (!(readl_relaxed(master->smmu->base + ARM_SMMU_CR0ACK) & CR0_ATSCHK))
 		return -EOPNOTSUPP;
-	sdev = unit ? kzalloc(sizeof(*sdev), GFP_KERNEL) : NULL;
+	sdev = unit ? kzalloc_obj(*sdev) : NULL;
 	if (!sdev)
 		return -ENOMEM;
 	sdev->master = master;

@@ -103,9 +103,12 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 		smmu_quarantine_gerror(smmu);
 }
 
-/* A macro, as queue_poll() is static in the file that uses it */
-#define smmu_quarantine_poll(smmu, qp) \
-	(queue_poll(qp) ? __smmu_quarantine_poll(smmu, qp) : 0)
+/* After a poll of the driver, which ended with @ret */
+static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
+				       struct arm_smmu_queue_poll *qp, int ret)
+{
+	return unlikely(ret) ? __smmu_quarantine_poll(smmu, qp) : 0;
+}
 
 /* Every batch of a device-TLB invalidation has its own CMD_SYNC */
 static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
@@ -114,11 +117,13 @@ static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
 	       (cmds->cmds[0].data[0] & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
 }
 
-/* A macro, as the ops are static in the file that uses it */
-#define smmu_quarantine_set(writer, entry, i, val)			\
-	smmu_quarantine_store((writer)->master,				\
-			      (writer)->ops == &arm_smmu_ste_writer_ops, \
-			      entry, i, val)
+/* @ste: a stream table entry, not a context descriptor */
+static inline void smmu_quarantine_set(struct arm_smmu_entry_writer *writer,
+				       bool ste, __le64 *entry, unsigned int i,
+				       __le64 val)
+{
+	smmu_quarantine_store(writer->master, ste, entry, i, val);
+}
 
 #else /* !CONFIG_IOMMU_QUARANTINE_ARM */
 
@@ -143,15 +148,23 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 {
 }
 
-#define smmu_quarantine_poll(smmu, qp) ((void)(smmu), queue_poll(qp))
+static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
+				       struct arm_smmu_queue_poll *qp, int ret)
+{
+	return ret;
+}
 
 static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
 {
 	return false;
 }
 
-#define smmu_quarantine_set(writer, entry, i, val) \
-	((void)(writer), WRITE_ONCE((entry)[i], val))
+static inline void smmu_quarantine_set(struct arm_smmu_entry_writer *writer,
+				       bool ste, __le64 *entry, unsigned int i,
+				       __le64 val)
+{
+	WRITE_ONCE(entry[i], val);
+}
 
 static inline void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
 {

@@ -79,6 +79,6 @@ static inline void quarantine_gdev_remove(struct iommu_group *group,
 {
 }
 
-#define quarantine_old_domain(group, dev) ((group)->domain)
+#define quarantine_old_domain(group, dev) ((void)(dev), (group)->domain)
 
 #endif /* CONFIG_IOMMU_QUARANTINE */

@@ -12,7 +12,7 @@ src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 cd "$IQ_ROOT"
 
 # What spatch is told as macros is no C of ours.
-mapfile -t doc_files < <(find core amd-iommu intel-vtd -name callouts -prune -o -name '*.[ch]' -print | sort)
+mapfile -t doc_files < <(find core amd-iommu arm-smmu-v3 intel-vtd -name callouts -prune -o -name '*.[ch]' -print | sort)
 mapfile -t c_files < <(printf '%s\n' "${doc_files[@]}"; find tests/guest -name '*.[ch]' | sort)
 mapfile -t all_files < <(find . -name .git -prune -o -name __pycache__ -prune -o -type f -print | sort)
 mapfile -t shell_files < <(grep -lE '^#!/bin/(ba)?sh|shellcheck shell' "${all_files[@]}")

@@ -9,6 +9,6 @@ identifier writer, entry, target, i;
  {
  	<+...
 -	WRITE_ONCE(entry[i], target[i]);
-+	smmu_quarantine_set(writer, entry, i, target[i]);
++	smmu_quarantine_set(writer, writer->ops == &arm_smmu_ste_writer_ops, entry, i, target[i]);
  	...+>
  }

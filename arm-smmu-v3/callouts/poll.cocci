@@ -8,6 +8,6 @@ identifier qp;
  {
  	<+...
 -	queue_poll(&qp)
-+	smmu_quarantine_poll(smmu, &qp)
++	smmu_quarantine_poll(smmu, &qp, queue_poll(&qp))
  	...+>
  }

@@ -52,12 +52,13 @@ if fn != "__arm_smmu_cmdq_issue_cmdlist":
 
 @poll@
 identifier fn;
+expression R;
 position p;
 @@
  fn(...)
  {
  <...
- queue_poll@p(...)
+ R = queue_poll@p(...)
  ...>
  }
 
