@@ -55,8 +55,14 @@ static int amd_quarantine_queue_iotlb(struct amd_iommu *iommu,
 {
 	int ret;
 
-	while ((ret = iommu_queue_command(iommu, cmd)) == -EAGAIN)
+	while ((ret = iommu_queue_command(iommu, cmd)) == -EAGAIN) {
+		/*
+		 * What was queued before is settled first: who narrows would
+		 * wait for its timeout, and this flush would not see it.
+		 */
+		iommu_completion_wait(iommu);
 		amd_quarantine_narrow(iommu);
+	}
 	return ret == -ECANCELED ? 0 : ret;
 }
 

@@ -63,6 +63,8 @@
  * above any answer. The driver's polls take a microsecond each, or more.
  */
 #define AMD_ANSWER_NS		(AMD_QUARANTINE_ANSWER_POLLS * NSEC_PER_USEC)
+/* The same of one that is asked alone, measured from when it was queued */
+#define AMD_ASK_NS		(100ULL * NSEC_PER_MSEC)
 /* How much later than the store of its wait an event may become visible */
 #define AMD_EVENT_LATE_NS	(100ULL * NSEC_PER_MSEC)
 /* A wait that was dropped by the hardware is sent again */
@@ -81,7 +83,9 @@
  * struct amd_unit - the backend's state of one IOMMU
  * @log_lock: protects @seen and the choice of amd_quarantine_next_event
  * @seen: offset of the first event that was not looked at yet
+ * @taken: offset of the event that the irq thread takes next; not ahead of @seen
  * @events: IOTLB_INV_TIMEOUT seen
+ * @nameless: those of them that name no device of ours
  * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
@@ -92,7 +96,9 @@
 struct amd_unit {
 	raw_spinlock_t log_lock;
 	u32 seen;
+	u32 taken;
 	unsigned int events;
+	unsigned int nameless;
 	atomic_t unhealthy;
 	bool probing;
 	atomic_t narrowing;
@@ -190,28 +196,30 @@ static void amd_accuse(struct amd_dev *adev, enum iommu_broken_cause cause,
 		       u64 event, u64 address)
 {
 	struct amd_unit *unit = amd_unit(adev->iommu);
-	int state = atomic_read(&adev->state);
 
 	lockdep_assert_held(&unit->log_lock);
-	if (state >= AMD_FENCING)
+	if (amd_is_fenced(adev))
 		return;
 	adev->evidence = (struct iommu_broken_evidence){
 		.cause = cause,
 		.epoch = iommu_quarantine_epoch(adev->dev),
 		.hw = { event, address },
 	};
-	if (state == AMD_HEALTHY) {
-		atomic_inc(&unit->unhealthy);
-		atomic_inc(&amd_quarantine_active);
-	}
+	/* Counted once, whatever else becomes of the state at this moment */
+	atomic_inc(&unit->unhealthy);
+	atomic_inc(&amd_quarantine_active);
 	/* Pairs with atomic_read_acquire() in amd_fence_all() */
-	atomic_set_release(&adev->state, AMD_FENCING);
+	if (atomic_xchg(&adev->state, AMD_FENCING) != AMD_HEALTHY) {
+		atomic_dec(&unit->unhealthy);
+		atomic_dec(&amd_quarantine_active);
+	}
 }
 
 static void amd_take_event(struct amd_iommu *iommu, u64 event, u64 address)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	struct iommu_broken_evidence evidence;
+	struct iommu_dev_data *dev_data;
 	struct amd_dev *adev;
 
 	if (event >> 60 != EVENT_TYPE_IOTLB_INV_TO)
@@ -221,8 +229,13 @@ static void amd_take_event(struct amd_iommu *iommu, u64 event, u64 address)
 
 	/* The device may have been released meanwhile: nobody to blame */
 	adev = amd_find(iommu, event & 0xffff);
-	if (!adev)
+	if (!adev) {
+		dev_data = search_dev_data(iommu, event & 0xffff);
+		if (!dev_data ||
+		    !(dev_data->flags & AMD_IOMMU_DEVICE_FLAG_ATS_SUP))
+			WRITE_ONCE(unit->nameless, unit->nameless + 1);
 		return;
+	}
 	if (iommu_quarantine_enabled()) {
 		amd_accuse(adev, IOMMU_BROKEN_ATS_TIMEOUT, event, address);
 	} else if (iommu_quarantine_reports()) {
@@ -299,6 +312,7 @@ void amd_quarantine_log_reset(struct amd_iommu *iommu)
 
 	guard(raw_spinlock_irqsave)(&unit->log_lock);
 	unit->seen = 0;
+	unit->taken = 0;
 	amd_update_next_event(iommu);
 }
 
@@ -415,6 +429,26 @@ static u64 amd_masked(struct amd_dev *adev, u64 data)
 	return (data & ~DTE_FLAG_IOTLB) | AMD_DTE_SUPPRESS;
 }
 
+/*
+ * Neither an answer nor a timeout: nothing can be said through the buffer any
+ * more, and memory is not protected. Called by whoever meets it, be it the one
+ * that fences or narrows.
+ */
+static void amd_declare_lost(struct amd_iommu *iommu)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
+		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
+		 PCI_FUNC(iommu->devid));
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
+		panic("AMD-Vi: %s does not answer, memory can no longer be protected from DMA",
+		      name);
+	if (!xchg(&amd_unit(iommu)->lost, true))
+		pr_emerg("%s does not answer, it is given up\n", name);
+	iommu_quarantine_unprotected(name);
+}
+
 /* More aliases than any quirk gives to one device */
 #define AMD_MAX_SIDS	8
 
@@ -455,11 +489,13 @@ static void amd_fence(struct amd_dev *adev)
 	}
 
 	rc = amd_invalidate_dtes(adev);
-	/* Given up; what is left is the last resort */
-	if (rc)
+	/* What is left is the last resort */
+	if (rc) {
 		amd_cut_off(adev);
+		amd_declare_lost(adev->iommu);
+	}
 
-	/* Pairs with atomic_set_release() in amd_accuse(): evidence is there */
+	/* Pairs with atomic_xchg() in amd_accuse(): evidence is there */
 	if (atomic_cmpxchg(&adev->state, AMD_FENCING, AMD_FENCED) ==
 	    AMD_FENCING) {
 		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
@@ -628,12 +664,14 @@ static void amd_take_window(struct amd_iommu *iommu, u64 from, u64 to)
 static int amd_run(struct amd_iommu *iommu, struct iommu_cmd *cmd,
 		   unsigned int count)
 {
-	u64 data, start = ktime_get_mono_fast_ns();
+	u64 data, start;
 	int rc;
 
-	rc = amd_quarantine_submit(iommu, cmd, count, &data) ?:
-		amd_wait(iommu, data);
-	if (!rc && ktime_get_mono_fast_ns() - start >= AMD_ANSWER_NS)
+	rc = amd_quarantine_submit(iommu, cmd, count, &data);
+	start = ktime_get_mono_fast_ns();
+	if (!rc)
+		rc = amd_wait(iommu, data);
+	if (!rc && ktime_get_mono_fast_ns() - start >= AMD_ASK_NS)
 		rc = -ETIMEDOUT;
 	return rc;
 }
@@ -674,7 +712,7 @@ static void amd_ask(struct amd_dev *adev)
 {
 	struct amd_iommu *iommu = adev->iommu;
 	struct amd_unit *unit = amd_unit(iommu);
-	unsigned int asks, events;
+	unsigned int asks, events, nameless;
 	struct iommu_cmd cmd;
 	int rc;
 
@@ -685,19 +723,28 @@ static void amd_ask(struct amd_dev *adev)
 	}
 	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data);
 	for (asks = 0; asks < AMD_ASKS; asks++) {
-		/* Nothing else is on its way when this one is sent */
-		if (amd_run(iommu, NULL, 0) == -EIO)
+		/* Nothing else is on its way when this one is sent, nor an event */
+		events = READ_ONCE(unit->events);
+		rc = amd_run(iommu, NULL, 0);
+		if (rc == -ETIMEDOUT)
+			amd_wait_for_event(iommu, events);
+		if (rc == -EIO)
+			amd_declare_lost(iommu);
+		if (rc == -EIO || atomic_read(&adev->state) != AMD_SUSPECT)
 			return;
 		events = READ_ONCE(unit->events);
+		nameless = READ_ONCE(unit->nameless);
 		rc = amd_run(iommu, &cmd, 1) ?: amd_run_window(adev);
 		if (!rc)
 			atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
 		if (rc == -ETIMEDOUT)
 			amd_wait_for_event(iommu, events);
+		if (rc == -EIO)
+			amd_declare_lost(iommu);
 		if (rc == -EIO || atomic_read(&adev->state) != AMD_SUSPECT)
 			return;
-		/* A timeout of nobody, or of one that cannot be */
-		if (READ_ONCE(unit->events) != events)
+		/* A timeout that names nobody, while nobody else was asked */
+		if (READ_ONCE(unit->nameless) != nameless)
 			break;
 	}
 	/*
@@ -804,26 +851,17 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 }
 
 /*
- * Neither an answer nor a timeout: nothing can be said through the buffer any
- * more. What is left needs none, and is the operator's choice. The IOMMU's own
- * TLB was not heard of either, so memory is not protected whatever that does.
+ * The IOMMU is lost. What is left for those that were asked needs no buffer, and
+ * is the operator's choice. The IOMMU's own TLB was not heard of either, so
+ * memory is not protected whatever that does.
  */
 static void amd_give_up(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	struct amd_dev *adev;
 	unsigned long key, flags;
-	char name[16];
 
-	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
-		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
-		 PCI_FUNC(iommu->devid));
-	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
-		panic("AMD-Vi: %s does not answer, memory can no longer be protected from DMA",
-		      name);
-
-	if (!xchg(&unit->lost, true))
-		pr_emerg("%s does not answer, it is given up\n", name);
+	amd_declare_lost(iommu);
 
 	/* Who narrows meets lost as well, and ends */
 	while (!amd_narrowing_begin(iommu, &flags))
@@ -840,8 +878,6 @@ static void amd_give_up(struct amd_iommu *iommu, u64 to)
 			iommu_quarantine_report(adev->dev, &adev->evidence);
 	}
 	amd_narrowing_end(iommu, flags);
-
-	iommu_quarantine_unprotected(name);
 }
 
 /**
@@ -898,13 +934,15 @@ void amd_quarantine_event(struct amd_iommu *iommu, void *event)
 	guard(rcu)();
 	scoped_guard(raw_spinlock_irqsave, &unit->log_lock) {
 		/* Behind us it is known; ahead of us is one never written */
-		if ((slot - unit->seen) % size < size / 2) {
+		if ((slot - unit->taken) % size >=
+		    (unit->seen - unit->taken) % size) {
 			unit->seen = slot;
 			amd_take_event(iommu, READ_ONCE(entry[0]),
 				       READ_ONCE(entry[1]));
 			amd_advance(iommu);
 			amd_update_next_event(iommu);
 		}
+		unit->taken = (slot + EVTLOG_ENTRY_SIZE) % size;
 		if (entry[0] >> 60 == EVENT_TYPE_IO_FAULT && !amd_iommu_snp_en)
 			memset(entry, 0, EVTLOG_ENTRY_SIZE);
 	}

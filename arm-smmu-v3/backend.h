@@ -22,11 +22,15 @@ enum smmu_state {
  * struct smmu_unit - the backend's state of one SMMU
  * @smmu: the SMMU
  * @devs: StreamID -> struct smmu_dev; a device is in it once for each of its ids
+ * @timeouts: that its own command queue has reported; under smmu_lock
+ * @word: when it did so last, in ns of the monotonic clock
  * @lost: the SMMU did not answer within the bound
  */
 struct smmu_unit {
 	struct arm_smmu_device *smmu;
 	struct xarray devs;
+	unsigned int timeouts;
+	u64 word;
 	bool lost;
 };
 

@@ -16,7 +16,7 @@
  *  - after the queue was let go and before the function returns: whoever queued
  *    a CMD_ATC_INV while an SMMU has reported a timeout takes none of his own for
  *    answered. He sends them again, one at a time, each with its own CMD_SYNC:
- *    what fails alone is broken                                   ..._settle()
+ *    what stands alone under one that fails is broken             ..._settle()
  *  - where the queue is polled, GERROR is looked at: the CPU that polls with
  *    irqs off may be the one that the interrupt goes to           ..._gerror()
  *
@@ -54,6 +54,9 @@
  * two minutes it is the SMMU itself that does not answer.
  */
 #define SMMU_WAIT_BOUND_NS	(120ULL * NSEC_PER_SEC)
+
+/* Times that a device, asked alone, may fail to answer before it is accused */
+#define SMMU_ASKS		8
 
 unsigned int smmu_quarantine_word;
 
@@ -190,6 +193,7 @@ static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
 static void smmu_record(struct arm_smmu_device *smmu,
 			struct arm_smmu_cmdq *cmdq, u32 gerror, u32 cons)
 {
+	struct smmu_unit *unit = smmu_unit(smmu);
 	struct iommu_broken_evidence evidence;
 	struct smmu_dev *sdev;
 
@@ -211,6 +215,10 @@ static void smmu_record(struct arm_smmu_device *smmu,
 		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, gerror, cons);
 	/* After the accusation: who sees the count sees the state */
 	smmu_timeouts++;
+	if (unit)
+		WRITE_ONCE(unit->word, ktime_get_mono_fast_ns());
+	if (unit && cmdq == &smmu->cmdq)
+		WRITE_ONCE(unit->timeouts, unit->timeouts + 1);
 	smmu_update_word();
 }
 
@@ -273,17 +281,18 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
 	struct smmu_unit *unit = smmu_unit(smmu);
+	u64 since;
 
 	/* The driver has no ATS device behind it: nothing of ours */
 	if (!iommu_quarantine_enabled() || !unit || READ_ONCE(unit->lost))
 		return -ETIMEDOUT;
 	smmu_quarantine_gerror(smmu);
 	iommu_quarantine_wait_for_hardware();
-	/* Its timeout stays where it was set, a second after the start */
-	if (ktime_to_ns(ktime_sub(ktime_get(), qp->timeout)) > (s64)bound)
+	/* From its timeout or the hardware's last word, whatever came later */
+	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
+	if ((s64)(ktime_get_mono_fast_ns() - since) > (s64)bound)
 		return -ETIMEDOUT;
-	/* The delay doubles with each poll: not for ever */
-	qp->delay = min(qp->delay, 64U);
+	udelay(8);
 	return 0;
 }
 
@@ -296,6 +305,23 @@ static bool smmu_cut_off(struct smmu_dev *sdev)
 		WRITE_ONCE(sdev->cut_off,
 			   iommu_quarantine_cut_off(to_pci_dev(sdev->master->dev)));
 	return sdev->cut_off;
+}
+
+/*
+ * Neither an answer nor a timeout: nothing can be said through the queue any
+ * more, and memory is not protected. Called by whoever meets it, be it the one
+ * that fences or narrows.
+ */
+static void smmu_declare_lost(struct smmu_unit *unit)
+{
+	struct device *dev = unit->smmu->dev;
+
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
+		panic("arm-smmu-v3: %s does not answer, memory can no longer be protected from DMA",
+		      dev_name(dev));
+	if (!xchg(&unit->lost, true))
+		dev_emerg(dev, "does not answer, it is given up\n");
+	iommu_quarantine_unprotected(dev_name(dev));
 }
 
 /*
@@ -327,11 +353,13 @@ static void smmu_fence(struct smmu_dev *sdev)
 	for (i = 0; i < master->num_streams && !rc; i++) {
 		cmd = arm_smmu_make_cmd_cfgi_ste(master->streams[i].id, true);
 		rc = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, &cmd, 1,
-						 i == master->num_streams - 1);
+						 true);
 	}
-	/* Given up; what is left is the last resort */
-	if (rc)
+	/* What is left is the last resort */
+	if (rc) {
 		smmu_cut_off(sdev);
+		smmu_declare_lost(sdev->unit);
+	}
 
 	/* Pairs with atomic_set_release() in smmu_accuse(): evidence is there */
 	if (atomic_cmpxchg(&sdev->state, SMMU_FENCING, SMMU_FENCED) ==
@@ -426,47 +454,72 @@ static void smmu_narrowing_end(unsigned long flags)
 	local_irq_restore(flags);
 }
 
-/* Send a list and wait. Returns 0 if no timeout was reported meanwhile. */
-static int smmu_run(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq,
-		    struct arm_smmu_cmd *cmd, int n)
+/*
+ * Send a list and wait. Returns 0 if no timeout was reported meanwhile. Through
+ * the SMMU's own queue, whoever's list it was: a timeout in another one, of this
+ * SMMU or the next, says nothing of this list.
+ */
+static int smmu_run(struct smmu_unit *unit, struct arm_smmu_cmd *cmd, int n)
 {
-	unsigned int timeouts = READ_ONCE(smmu_timeouts);
+	unsigned int timeouts = READ_ONCE(unit->timeouts);
 	int rc;
 
-	rc = __arm_smmu_cmdq_issue_cmdlist(smmu, cmdq, cmd, n, true);
-	if (!rc && READ_ONCE(smmu_timeouts) != timeouts)
+	rc = __arm_smmu_cmdq_issue_cmdlist(unit->smmu, &unit->smmu->cmdq, cmd,
+					   n, true);
+	/* The CMD_SYNC was seen to complete: so is what was recorded before */
+	dma_rmb();
+	if (!rc && READ_ONCE(unit->timeouts) != timeouts)
 		rc = -ETIME;
 	return rc;
 }
 
-/* Ask a device, alone. The narrowing CPU, RCU read section. */
-static void smmu_ask(struct smmu_dev *sdev, struct arm_smmu_cmdq *cmdq,
-		     struct arm_smmu_cmd *cmd)
+/*
+ * Ask a device, alone. The narrowing CPU, RCU read section. A CPU that passed the
+ * filter before this began may queue its list only now, so a timeout accuses
+ * nobody by itself: whose CMD_ATC_INVs stood under the failed CMD_SYNC is looked
+ * at when it is recorded. Only who fails again and again is accused although the
+ * queue was too full to look.
+ */
+static void smmu_ask(struct smmu_dev *sdev, struct arm_smmu_cmd *cmd)
 {
-	struct arm_smmu_device *smmu = sdev->master->smmu;
-	int rc;
+	struct arm_smmu_device *smmu = sdev->unit->smmu;
+	unsigned int asks;
+	int rc = -ETIME;
 
-	/* What is on its way may expire now, and is nobody's then */
-	do {
-		rc = smmu_run(smmu, cmdq, NULL, 0);
-	} while (rc == -ETIME);
-	if (rc || smmu_is_fenced(sdev))
-		return;
-	rc = smmu_run(smmu, cmdq, cmd, 1);
-	if (rc == -ETIME) {
-		guard(raw_spinlock_irqsave)(&smmu_lock);
-		smmu_accuse(sdev, IOMMU_BROKEN_ATS_NARROWED, GERROR_CMDQ_ERR, 0);
+	for (asks = 0; asks < SMMU_ASKS && rc == -ETIME; asks++) {
+		/* What is on its way may expire now, and is nobody's then */
+		do {
+			rc = smmu_run(sdev->unit, NULL, 0);
+		} while (rc == -ETIME);
+		if (!rc && !smmu_is_fenced(sdev))
+			rc = smmu_run(sdev->unit, cmd, 1);
+		smmu_fence_all(smmu);
+		if (smmu_is_fenced(sdev))
+			return;
 	}
-	if (!rc && atomic_cmpxchg(&sdev->state, SMMU_SUSPECT, SMMU_HEALTHY) ==
-	    SMMU_SUSPECT)
-		smmu_count_unhealthy(-1);
-	smmu_fence_all(smmu);
+	if (rc == -ETIME) {
+		scoped_guard(raw_spinlock_irqsave, &smmu_lock)
+			smmu_accuse(sdev, IOMMU_BROKEN_ATS_NARROWED,
+				    GERROR_CMDQ_ERR, 0);
+		smmu_fence_all(smmu);
+	}
+	if (rc) {
+		if (rc != -ETIME)
+			smmu_declare_lost(sdev->unit);
+		return;
+	}
+	/* One with regard to an accusation, so that it is counted right */
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	if (atomic_cmpxchg(&sdev->state, SMMU_SUSPECT, SMMU_HEALTHY) ==
+	    SMMU_SUSPECT) {
+		smmu_unhealthy--;
+		smmu_update_word();
+	}
 }
 
 /* A device that was reset has to answer before anything else is sent to it */
 static void smmu_prove(struct smmu_dev *sdev)
 {
-	struct arm_smmu_device *smmu = sdev->master->smmu;
 	struct arm_smmu_cmd cmd;
 	unsigned long flags;
 	unsigned int i;
@@ -476,7 +529,7 @@ static void smmu_prove(struct smmu_dev *sdev)
 	     !smmu_is_fenced(sdev); i++) {
 		cmd = arm_smmu_make_cmd_atc_inv_all(sdev->master->streams[i].id,
 						    IOMMU_NO_PASID);
-		smmu_ask(sdev, &smmu->cmdq, &cmd);
+		smmu_ask(sdev, &cmd);
 	}
 	smmu_narrowing_end(flags);
 }
@@ -525,9 +578,9 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 }
 
 /*
- * Neither an answer nor a timeout: nothing can be said through the queue any
- * more. What is left needs none, and is the operator's choice. The SMMU's own
- * TLB was not heard of either, so memory is not protected whatever that does.
+ * The SMMU is lost. What is left for those that were asked needs no queue, and is
+ * the operator's choice. The SMMU's own TLB was not heard of either, so memory is
+ * not protected whatever that does.
  */
 static void smmu_give_up(struct arm_smmu_device *smmu,
 			 struct arm_smmu_cmd *cmds, int n)
@@ -537,12 +590,7 @@ static void smmu_give_up(struct arm_smmu_device *smmu,
 	s64 sid;
 	int i;
 
-	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
-		panic("arm-smmu-v3: %s does not answer, memory can no longer be protected from DMA",
-		      dev_name(smmu->dev));
-
-	if (!xchg(&unit->lost, true))
-		dev_emerg(smmu->dev, "does not answer, it is given up\n");
+	smmu_declare_lost(unit);
 
 	for (i = 0; i < n; i++) {
 		sid = smmu_atc_sid(cmds[i].data[0]);
@@ -555,13 +603,11 @@ static void smmu_give_up(struct arm_smmu_device *smmu,
 			iommu_quarantine_report(sdev->master->dev,
 						&sdev->evidence);
 	}
-	iommu_quarantine_unprotected(dev_name(smmu->dev));
 }
 
 /**
  * __smmu_quarantine_settle() - what has to be true before a flush returns
  * @smmu: the SMMU
- * @cmdq: the queue that was used
  * @cmds: what was queued
  * @n: how many
  * @wait: the submission's notes
@@ -572,7 +618,6 @@ static void smmu_give_up(struct arm_smmu_device *smmu,
  * Return: @ret.
  */
 int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
-			     struct arm_smmu_cmdq *cmdq,
 			     struct arm_smmu_cmd *cmds, int n,
 			     const struct smmu_quarantine_wait *wait, int ret)
 {
@@ -602,7 +647,7 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 		if (!sdev || smmu_is_fenced(sdev))
 			continue;
 		smmu_narrowing_begin(&flags);
-		smmu_ask(sdev, cmdq, &cmds[i]);
+		smmu_ask(sdev, &cmds[i]);
 		smmu_narrowing_end(flags);
 		iommu_quarantine_count(IOMMU_QUARANTINE_RERUNS);
 	}

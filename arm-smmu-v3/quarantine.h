@@ -8,6 +8,8 @@
 #define __SMMU_QUARANTINE_H
 
 #include <linux/compiler.h>
+#include <linux/iommu-quarantine.h>
+#include <linux/minmax.h>
 #include <linux/types.h>
 
 #include "../../arm/arm-smmu-v3/arm-smmu-v3.h"
@@ -36,7 +38,6 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 			   struct arm_smmu_queue_poll *qp);
 int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
-			     struct arm_smmu_cmdq *cmdq,
 			     struct arm_smmu_cmd *cmds, int n,
 			     const struct smmu_quarantine_wait *wait, int ret);
 void smmu_quarantine_gerror(struct arm_smmu_device *smmu);
@@ -81,17 +82,18 @@ static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
  * answer could use what was flushed.
  */
 static inline int smmu_quarantine_settle(struct arm_smmu_device *smmu,
-					 struct arm_smmu_cmdq *cmdq,
 					 struct arm_smmu_cmd *cmds, int n,
 					 const struct smmu_quarantine_wait *wait,
 					 int ret)
 {
 	if (likely(!wait->atc))
 		return ret;
+	/* The CMD_SYNC was seen to complete: so is what was recorded before */
+	dma_rmb();
 	if (likely(!ret && !(wait->word & 1) &&
 		   READ_ONCE(smmu_quarantine_word) == wait->word))
 		return 0;
-	return __smmu_quarantine_settle(smmu, cmdq, cmds, n, wait, ret);
+	return __smmu_quarantine_settle(smmu, cmds, n, wait, ret);
 }
 
 /* The last look at CMDQ_CONS: did the queue stop at an error? */
@@ -103,17 +105,22 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 		smmu_quarantine_gerror(smmu);
 }
 
+/* The driver doubles its delay with each poll, up to half a second */
+#define SMMU_QUARANTINE_DELAY_US	1024
+
 /* After a poll of the driver, which ended with @ret */
 static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 				       struct arm_smmu_queue_poll *qp, int ret)
 {
+	/* Look often enough to see an error soon */
+	qp->delay = min(qp->delay, SMMU_QUARANTINE_DELAY_US);
 	return unlikely(ret) ? __smmu_quarantine_poll(smmu, qp) : 0;
 }
 
 /* Every batch of a device-TLB invalidation has its own CMD_SYNC */
 static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
 {
-	return cmds->num == CMDQ_BATCH_ENTRIES &&
+	return cmds->num == CMDQ_BATCH_ENTRIES && iommu_quarantine_enabled() &&
 	       (cmds->cmds[0].data[0] & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
 }
 
@@ -135,7 +142,6 @@ static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
 }
 
 static inline int smmu_quarantine_settle(struct arm_smmu_device *smmu,
-					 struct arm_smmu_cmdq *cmdq,
 					 struct arm_smmu_cmd *cmds, int n,
 					 const struct smmu_quarantine_wait *wait,
 					 int ret)

@@ -8,5 +8,5 @@ identifier ret, flags;
  	... when any
  	local_irq_restore(flags);
 -	return ret;
-+	return smmu_quarantine_settle(smmu, cmdq, cmds, n, &wait, ret);
++	return smmu_quarantine_settle(smmu, cmds, n, &wait, ret);
  }

@@ -138,6 +138,12 @@ void skip(const char *why)
 	longjmp(cur.env, SKIPPED);
 }
 
+void again(const char *why)
+{
+	emit("# %s: again: %s", cur.name, why);
+	longjmp(cur.env, cur.failed ? FAILED : AGAIN);
+}
+
 void expect_panic(void)
 {
 	emit("# iq: expect-panic %s", cur.name);
@@ -158,8 +164,8 @@ enum verdict run_scenario(const char *name, void (*fn)(void))
 	v = (enum verdict)setjmp(cur.env);
 	if (v == PASSED)
 		fn();
-	if (v == SKIPPED && !cur.failed)
-		return SKIPPED;
+	if ((v == SKIPPED || v == AGAIN) && !cur.failed)
+		return v;
 	if (v == STUCK || cur.lost)
 		return STUCK;
 	return cur.failed ? FAILED : PASSED;

@@ -66,11 +66,13 @@ bool check_ge(u64 got, u64 least, const char *name);
 /* The rest of the scenario makes no sense without it. */
 void __printf(3, 4) require(bool good, const char *name, const char *fmt, ...);
 void __noreturn skip(const char *why);
+/* What went well so far says nothing: once more, twice at most. */
+void __noreturn again(const char *why);
 void note(const char *name, u64 value);
 /* Tell the runner to expect the machine's end instead of a result. */
 void expect_panic(void);
 
-enum verdict { PASSED, FAILED, SKIPPED, STUCK };
+enum verdict { PASSED, FAILED, SKIPPED, STUCK, AGAIN };
 
 enum verdict run_scenario(const char *name, void (*fn)(void));
 const char *first_failure(void);

@@ -190,6 +190,8 @@ static const char *word_for(unsigned long found)
 	return "a warning";
 }
 
+#define ATTEMPTS	3u
+
 static enum verdict report(unsigned int n, const struct scenario *s, enum verdict v,
 			   unsigned long fresh)
 {
@@ -204,6 +206,8 @@ static enum verdict report(unsigned int n, const struct scenario *s, enum verdic
 		emit("ok %u %s # SKIP %s", n, s->name, skip_reason());
 	else if (v == PASSED || (v == STUCK && !first_failure()[0]))
 		emit("ok %u %s", n, s->name);
+	else if (v == AGAIN)
+		emit("not ok %u %s # %u attempts said nothing", n, s->name, ATTEMPTS);
 	else
 		emit("not ok %u %s # %s", n, s->name, first_failure());
 	return v;
@@ -236,11 +240,15 @@ static bool run_all(void)
 			continue;
 		}
 		emit("# iq: start %s", s->name);
-		jobs_forget();
-		v = run_scenario(s->name, s->fn);
-		/* The way back belongs to the scenario: it can complain too. */
-		if (v != STUCK)
-			clean = heal();
+		for (unsigned int attempt = 1;; attempt++) {
+			jobs_forget();
+			v = run_scenario(s->name, s->fn);
+			/* The way back belongs to the scenario: it can complain too. */
+			if (v != STUCK)
+				clean = heal();
+			if (v != AGAIN || !clean || attempt == ATTEMPTS)
+				break;
+		}
 		/* Lost on purpose is mainline's behaviour, and so are its complaints. */
 		seen = v == STUCK && !first_failure()[0] ? known : complaints();
 		report(n, s, v, seen & ~known);

@@ -981,13 +981,20 @@ static struct job *hold_a_fence(u32 page)
 	return job;
 }
 
-/* What happened so far says something only if the fence was held all the time. */
-static void let_the_fence_go(void)
+/*
+ * What happened so far says something only if the fence was held all the time.
+ * Now and then it ran out, since init was kept waiting; an IPI to the CPU that
+ * stands in it would do that, but nobody has looked.
+ */
+static bool let_the_fence_go(void)
 {
+	bool held;
+
 	if (!grafted)
-		return;
-	check(file_is_not_zero(HOLD_FENCE), "fence-still-held", HOLD_FENCE);
+		return true;
+	held = file_is_not_zero(HOLD_FENCE);
 	require(!write_file(HOLD_FENCE, "0"), "hold-released", HOLD_FENCE);
+	return held;
 }
 
 /*
@@ -1003,6 +1010,7 @@ static void s_hold_flush(void)
 	struct job *first, *second;
 	struct iq_unmap u;
 	u32 page, other;
+	bool held;
 
 	needs_hold(HOLD_FENCE);
 	begin();
@@ -1017,7 +1025,7 @@ static void s_hold_flush(void)
 	/* Time to return too early; one that fences by itself may be back. */
 	wait_for(is_done, second, 500);
 	note("second_was_back", job_done(second));
-	let_the_fence_go();
+	held = let_the_fence_go();
 	u = unmap_wait(second);
 	check_eq(u.bad_pages, 0, "second-page-damaged");
 	u = unmap_wait(first);
@@ -1026,6 +1034,8 @@ static void s_hold_flush(void)
 	check_eq(damaged(other, 1, 0), 0, "second-page-intact");
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
 	check_quarantined(&dev_a, base_a, 1);
+	if (!held)
+		again("the fence was not held all the time");
 }
 
 /*
@@ -1040,6 +1050,7 @@ static void s_hold_attach(void)
 	struct job *first, *second;
 	struct iq_unmap u;
 	u32 page;
+	bool held;
 
 	needs_hold(HOLD_FENCE);
 	needs_hold(HOLD_WORK);
@@ -1058,7 +1069,7 @@ static void s_hold_attach(void)
 		ctl_write(&dev_a, CTL_DOORBELL, 1);
 		check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-after-attach");
 	}
-	let_the_fence_go();
+	held = let_the_fence_go();
 	u = unmap_wait(first);
 	require(job_wait(second, opt.limit_ms), "attach-returned", "errno %ld",
 		-job_ret(second));
@@ -1073,6 +1084,8 @@ static void s_hold_attach(void)
 	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
 	check_eq((u64)-detach(&dev_a), 0, "detach");
 	check_recovered(&dev_a);
+	if (!held)
+		again("the fence was not held all the time");
 }
 
 /*
