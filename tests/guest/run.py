@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
-    run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...]
+    run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
-    run.sh mutants [--only NAME,...]
+    run.sh mutants [--only NAME,...] [--again]
     run.sh list
 
 KTAP goes to stdout, progress to stderr; serial logs and raw results stay in
 $IQ_CACHE/out/guest/last. On the ungrafted kernel a scenario passes if it fails there, at
-the very check that is written down for it: what passes there proves nothing.
+the very check that is written down for it: what passes there proves nothing. What it said,
+and what a mutant said, is kept and judged anew as long as kernel, guest, QEMU and its
+command line stay the same to the byte; --again (or IQ_AGAIN=1) boots them all the same. The
+grafted kernel is always booted.
 """
 
 import argparse
@@ -19,6 +22,8 @@ import dataclasses
 import fcntl
 import functools
 import glob
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -37,6 +42,8 @@ OUT = os.path.join(CACHE, "out", "guest")
 # Of this run alone: two may be at work at once.
 RUN = os.path.join(OUT, f"run-{os.getpid()}")
 KEEP_RUNS = 8
+RECORDS = os.path.join(OUT, "records")
+KEEP_RECORDS_DAYS = 30
 VMS_AT_ONCE = int(os.environ.get("IQ_VMS", "2"))
 
 
@@ -254,6 +261,12 @@ def say(text):
     print(f"run.py: {text}", file=sys.stderr, flush=True)
 
 
+def remark(text):
+    """A line of the KTAP, in one piece: several machines write."""
+    sys.stdout.write(f"# {text}\n")
+    sys.stdout.flush()
+
+
 def die(text):
     say(f"error: {text}")
     sys.exit(1)
@@ -304,7 +317,7 @@ def copy_if_changed(src, dst):
 def build_init(work, cross):
     sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "demo.c")]
     init = os.path.join(work, "init")
-    run_logged([cross + "gcc", "-static", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-o",
+    run_logged([cross + "gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
                 init] + sources, os.path.join(work, "init.log"))
     return init
 
@@ -353,6 +366,12 @@ def make_initramfs(init, module, path):
     ]
     with open(path, "wb") as handle:
         handle.write(b"".join(parts))
+
+
+@functools.cache
+def content_hash(path):
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 class Guest:
@@ -419,12 +438,44 @@ class Vm:
             kept = f"{self.serial}.discarded{attempt + 1}"
             say(f"{self.base}: {self.why}, {reason}; starting the machine again, "
                 f"see {kept}")
-            print(f"# discarded boot {attempt + 1} of {os.path.basename(self.base)}: "
-                  f"{self.why}, {reason}", flush=True)
+            remark(f"discarded boot {attempt + 1} of {os.path.basename(self.base)}: "
+                   f"{self.why}, {reason}")
             os.rename(self.serial, kept)
             if os.path.exists(self.ktap):
                 os.unlink(self.ktap)
         return self
+
+    def key(self):
+        """What the lines of this machine depend on, all of it, as one hash."""
+        digest = hashlib.sha256()
+        command = self.command()
+        for path in (command[0], self.guest.kernel, self.guest.initramfs):
+            digest.update(content_hash(path).encode())
+        # Without the names of this run's own files.
+        told = [re.sub(r"/\S*/(run-\d+/)?", "", word) for word in command]
+        digest.update(repr((told, self.deadline, self.idle)).encode())
+        return digest.hexdigest()
+
+    def recall(self):
+        """Lines from an earlier run of the very same machine, if there is one."""
+        try:
+            with open(os.path.join(RECORDS, self.key()), encoding="utf-8") as handle:
+                record = json.load(handle)
+        except FileNotFoundError:
+            return False
+        os.utime(handle.name)
+        self.lines, self.why = record["lines"], record["why"]
+        remark(f"{os.path.basename(self.base)}: said on {record['when']}, "
+               "by the same kernel, guest and QEMU")
+        return True
+
+    def record(self):
+        os.makedirs(RECORDS, exist_ok=True)
+        path = os.path.join(RECORDS, self.key())
+        with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as handle:
+            json.dump({"when": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+                       "lines": self.lines, "why": self.why}, handle)
+        os.replace(f"{path}.{os.getpid()}", path)
 
     def unborn(self):
         """Did it end before init said its first word, so that nothing was tested?
@@ -516,6 +567,25 @@ class Vm:
         return len(fresh)
 
 
+def asked_again(args):
+    return args.again or os.environ.get("IQ_AGAIN", "0") not in ("", "0")
+
+
+def run_or_recall(vm, again, judge):
+    """Verdicts on a machine that is to show what goes wrong without (a part of) our code.
+
+    What it said is kept when they are good, and judged once more as long as
+    nothing that it depends on has changed.
+    """
+    recalled = not again and vm.recall()
+    if not recalled:
+        vm.run()
+    verdicts = judge()
+    if not recalled and all(verdict.good for verdict in verdicts):
+        vm.record()
+    return verdicts
+
+
 class Result:
     def __init__(self, name, good, text="", skip=None, detail=()):
         self.name, self.good, self.text = name, good, text
@@ -595,7 +665,7 @@ def vendor_of(machine):
     return next(v for v, machines in VENDORS.items() if machine in machines)
 
 
-def grafted_jobs(guest, machines, only, ktap):
+def grafted_jobs(guest, machines, only, ktap, _again):
     """(names, callable) for each virtual machine to boot."""
     table = scenario_table()
     jobs = []
@@ -640,16 +710,17 @@ def plain_table(machine):
     return {"intel": PLAIN, "amd": PLAIN_AMD, "arm": PLAIN_ARM}[vendor_of(machine)]
 
 
-def plain_jobs(guest, machines, only, ktap):
+def plain_jobs(guest, machines, only, ktap, again):
     """A machine that a scenario has locked up is of no use to the next one."""
     jobs = []
 
     def job(machine, tag, todo):
         vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=3000",
-                deadline=240, idle=100).run()
-        for result in results_of(vm, todo):
-            ktap.add(f"plain/{machine}/",
-                     judge_plain(result, plain_table(machine)[result.name]))
+                deadline=240, idle=100)
+        for verdict in run_or_recall(vm, again, lambda: [
+                judge_plain(result, plain_table(machine)[result.name])
+                for result in results_of(vm, todo)]):
+            ktap.add(f"plain/{machine}/", verdict)
 
     for machine in machines:
         table = plain_table(machine)
@@ -675,6 +746,7 @@ def cmd_scenarios(args):
         unknown = set(only) - {name for name, _ in scenario_table()}
         if unknown:
             die(f"no such scenario: {', '.join(sorted(unknown))}; see run.py list")
+    again = asked_again(args)
     kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
     jobs, total = [], 0
     ktap = Ktap()
@@ -686,7 +758,7 @@ def cmd_scenarios(args):
             of_arch = [m for m in machines if MACHINES[m].arch is arch]
             if not of_arch:
                 continue
-            for names, job in make(Guest(kind, arch), of_arch, only, ktap):
+            for names, job in make(Guest(kind, arch), of_arch, only, ktap, again):
                 jobs.append(job)
                 total += len(names)
     ktap.plan(total)
@@ -791,7 +863,7 @@ def build_mutant(arch, source, build, path, text):
             die(f"{path} was not compiled from the mutated source, see {build}/mutant.log")
 
 
-def run_mutants(arch, chosen, ktap):
+def run_mutants(arch, chosen, ktap, again):
     """Mutants whose machines are all of one architecture."""
     guest = Guest("grafted", arch)
     with open(os.path.join(guest.build, "Makefile"), encoding="utf-8") as handle:
@@ -802,14 +874,19 @@ def run_mutants(arch, chosen, ktap):
     def job(name, scenario, check, machine, kernel):
         mutated = copy.copy(guest)
         mutated.kernel = kernel
-        vm = Vm(mutated, machine, name, f"iq.run={scenario}", deadline=240, idle=100).run()
-        result = results_of(vm, [scenario])[0]
-        # A machine that died is no proof: the check has to have seen it.
-        good = not result.good and any(f" FAIL {check}:" in l for l in result.detail)
-        ktap.add(f"{machine}/mutant/", Result(
-            name, good,
-            "" if good else f"{scenario} is not red at {check}: {result.text or 'passed'}",
-            detail=result.detail))
+        vm = Vm(mutated, machine, name, f"iq.run={scenario}", deadline=240, idle=100)
+
+        def judge():
+            result = results_of(vm, [scenario])[0]
+            # A machine that died is no proof: the check has to have seen it.
+            good = not result.good and any(f" FAIL {check}:" in l for l in result.detail)
+            return [Result(
+                name, good,
+                "" if good else f"{scenario} is not red at {check}: {result.text or 'passed'}",
+                detail=result.detail)]
+
+        for verdict in run_or_recall(vm, again, judge):
+            ktap.add(f"{machine}/mutant/", verdict)
 
     with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
         for name, path, pattern, replacement, scenario, check, machines in chosen:
@@ -845,7 +922,7 @@ def cmd_mutants(args):
     for arch in (X86, ARM64):
         of_arch = [m for m in chosen if MACHINES[m[6][0]].arch is arch]
         if of_arch:
-            run_mutants(arch, of_arch, ktap)
+            run_mutants(arch, of_arch, ktap, asked_again(args))
     lock.close()
     return ktap.failed
 
@@ -966,11 +1043,16 @@ def tell(guests, what, vendors):
                for story, column in zip(stories, columns) if story.kind == "grafted")
 
 
-def cmd_demo(args):
+def vendors_asked(args):
     vendors = args.vendor.split(",") if args.vendor else list(VENDORS)
     unknown = set(vendors) - set(VENDORS)
     if unknown:
         die(f"no such vendor: {', '.join(sorted(unknown))}; there are: {', '.join(VENDORS)}")
+    return vendors
+
+
+def cmd_demo(args):
+    vendors = vendors_asked(args)
     archs = {MACHINES[VENDORS[v][0]].arch for v in vendors}
     guests = {(kind, arch): Guest(kind, arch) for kind in KINDS for arch in archs}
     good = True
@@ -993,6 +1075,9 @@ def start_run():
     for old in runs[:-KEEP_RUNS]:
         if not os.path.exists(f"/proc/{old.rsplit('-', 1)[1]}"):
             shutil.rmtree(old)
+    for record in glob.glob(os.path.join(RECORDS, "*")):
+        if time.time() - os.path.getmtime(record) > KEEP_RECORDS_DAYS * 86400:
+            os.unlink(record)
     if os.path.exists(RUN):
         shutil.rmtree(RUN)
     os.makedirs(RUN)
@@ -1009,8 +1094,12 @@ def main():
     p.add_argument("--machine", choices=tuple(MACHINES))
     p.add_argument("--only", metavar="NAME,...")
     p.set_defaults(fn=cmd_scenarios)
+    again = {"action": "store_true",
+             "help": "boot also where the record of an earlier run would do"}
+    p.add_argument("--again", **again)
     p = sub.add_parser("mutants")
     p.add_argument("--only", metavar="NAME,...")
+    p.add_argument("--again", **again)
     p.set_defaults(fn=cmd_mutants)
     p = sub.add_parser("demo")
     p.add_argument("--only", metavar="STORY,...")
