@@ -46,6 +46,9 @@ help:
 	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
+	@echo 'Figures:'
+	@echo '  make bench             what a healthy device pays: ratios, grafted against'
+	@echo '                         ungrafted (VENDOR=... as above)'
 	@echo 'Steps (the above do what they need of these):'
 	@echo '  make deps              install what is needed, with apt'
 	@echo '  make sources           fetch and unpack Linux, QEMU and tools'
@@ -101,6 +104,16 @@ scenarios: qemu kernel
 
 mutants: qemu kernel
 	@tests/guest/run.sh mutants
+
+.PHONY: bench
+bench: qemu
+	@for kind in plain grafted; do for arch in x86 arm64; do \
+		fragments="base.config $$arch.config"; \
+		[ $$kind = plain ] || fragments="$$fragments bench.config quarantine-$$arch.config"; \
+		scripts/build-kernel.sh $$kind --arch $$arch --name $$kind-bench \
+			--fragments "$$fragments" || exit; \
+	done; done
+	@tests/guest/run.sh bench $(if $(VENDOR),--vendor '$(VENDOR)')
 
 # check-SUITE: see scripts/check.sh for the suites.
 check-%: deps

@@ -182,6 +182,10 @@ extern const unsigned int n_scenarios;
 
 bool demo(void);		/* false when the machine is lost */
 
+/* bench.c */
+void s_bench_unmap(void);
+void s_bench_unmap_shared(void);
+
 #define HOLD_FENCE	"/sys/kernel/debug/iommu_quarantine/hold_fence"
 #define HOLD_WORK	"/sys/kernel/debug/iommu_quarantine/hold_work"
 #define WAIT_BOUND	"/sys/kernel/debug/iommu_quarantine/wait_bound_ns"

@@ -5,6 +5,7 @@
     run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
     run.sh mutants [--only NAME,...] [--again]
+    run.sh bench [--vendor NAME,...]
     run.sh list
 
 KTAP goes to stdout, progress to stderr; serial logs and raw results stay in
@@ -315,7 +316,8 @@ def copy_if_changed(src, dst):
 
 
 def build_init(work, cross):
-    sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "demo.c")]
+    sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "demo.c",
+                                                 "bench.c")]
     init = os.path.join(work, "init")
     run_logged([cross + "gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
                 init] + sources, os.path.join(work, "init.log"))
@@ -394,10 +396,11 @@ class Vm:
     """Runs QEMU to its end or to our deadlines, and collects the lines."""
 
     def __init__(self, guest, machine, tag, args, cpus=4, deadline=300, idle=60,
-                 on_line=None):
+                 on_line=None, accel=("-accel", "tcg,thread=multi")):
         self.lines = []
         self.why = None          # why it did not come to a proper end
         self.on_line = on_line
+        self.accel = accel
         self.guest, self.machine, self.args = guest, machine, args
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
@@ -410,7 +413,7 @@ class Vm:
         append = (f"{machine.arch.append} loglevel=6 {machine.append} iommu.strict=1 "
                   f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
-            qemu_binary(machine.arch), *machine.arch.args, "-accel", "tcg,thread=multi",
+            qemu_binary(machine.arch), *machine.arch.args, *self.accel,
             "-smp", str(self.cpus), "-m", "1024", "-nodefaults", "-no-reboot",
             "-display", "none", "-serial", f"file:{self.serial}",
             *machine.iommu,
@@ -1064,6 +1067,49 @@ def cmd_demo(args):
     return 0 if good else 1
 
 
+# ---- bench -------------------------------------------------------------------
+
+# One instruction is one nanosecond, on one host thread: what the host does
+# beside it hardly matters.
+ICOUNT = ("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on")
+
+BENCH = {
+    "unmap": "strict unmap, one device",
+    "unmap_shared": "strict unmap, domain of two devices",
+}
+
+
+def cmd_bench(args):
+    """Ratios, grafted against ungrafted; kernels without debugging aids."""
+    vendors = vendors_asked(args)
+    machines = [m for v in vendors for m in VENDORS[v][:2]]
+    guests = {(kind, MACHINES[m].arch): Guest(f"{kind}-bench", MACHINES[m].arch)
+              for kind in KINDS for m in machines}
+    figures = {}
+
+    def job(kind, machine):
+        vm = Vm(guests[kind, MACHINES[machine].arch], machine, "bench",
+                "iq.run=@bench nowatchdog", deadline=600, idle=300, accel=ICOUNT).run()
+        for line in vm.lines:
+            if line.startswith("# B "):
+                _, _, name, value = line.split()
+                figures[machine, kind, name] = int(value)
+        missing = [n for n in BENCH if (machine, kind, n) not in figures]
+        if missing:
+            die(f"no figure of {', '.join(missing)} from {machine}, {kind}: {vm.why}; "
+                f"see {vm.serial}")
+
+    in_parallel([functools.partial(job, kind, machine)
+                 for machine in machines for kind in KINDS])
+    print("Instructions that one operation takes, waiting included; a healthy device\n")
+    print(f"{'':36}{'machine':12}{'ungrafted':>12}{'grafted':>12}{'ratio':>9}")
+    for name, text in BENCH.items():
+        for machine in machines:
+            plain, grafted = (figures[machine, kind, name] / 1000 for kind in KINDS)
+            print(f"{text:36}{machine:12}{plain:12.0f}{grafted:12.0f}{grafted / plain:9.3f}")
+    return 0
+
+
 def cmd_list(_args):
     sys.stdout.write(listing())
     return 0
@@ -1105,6 +1151,9 @@ def main():
     p.add_argument("--only", metavar="STORY,...")
     p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
     p.set_defaults(fn=cmd_demo)
+    p = sub.add_parser("bench")
+    p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
+    p.set_defaults(fn=cmd_bench)
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)
     args = parser.parse_args()

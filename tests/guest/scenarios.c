@@ -1498,6 +1498,8 @@ const struct scenario scenarios[] = {
 	{ "silent_none", "silent", s_silent_none },
 	{ "silent_busmaster", "busmaster", s_silent_busmaster },
 	{ "silent_panic", "silent-panic", s_silent_panic },
+	{ "bench_unmap", "bench", s_bench_unmap },
+	{ "bench_unmap_shared", "bench", s_bench_unmap_shared },
 };
 
 const unsigned int n_scenarios = ARRAY_SIZE(scenarios);
