@@ -527,7 +527,7 @@ def sync(pristine, dest, state, root, folders, cache, jobs, more=()):
     make compares times: a file whose content stays keeps its own.
     """
     plan = apply_manifest(pristine, root, folders, cache, jobs, more)
-    raise_first(plan)
+    raise_failures(plan, pristine)
     pristine = os.path.realpath(pristine)
     name = os.path.basename(pristine)
     origin = os.path.join(os.path.dirname(pristine), f".{name}.record")
@@ -581,14 +581,15 @@ def update(path, data):
     return 1
 
 
-def raise_first(plan):
+def raise_failures(plan, tree):
+    """Say all that does not fit, then fail with the one error."""
     if not plan.failures:
         return
-    more = len(plan.failures) - 1
-    text = str(plan.failures[0])
-    if more:
-        text += f" (and {more} more)"
-    raise GraftError(text)
+    for failure in plan.failures:
+        print(f"graft: {failure}", file=sys.stderr)
+    raise GraftError(f"{len(plan.failures)} of {len(plan.callouts)} call-outs "
+                     f"and {len(plan.created)} files do not fit {tree}, see "
+                     f"above")
 
 
 # ---- the kernel --------------------------------------------------------------
@@ -636,9 +637,13 @@ def check_kernel(tree):
                 f"{tree} is Linux {name}, newer than {most}, the highest that "
                 f"was verified; right counts do not prove right meaning. "
                 f"FORCE=1 grafts it all the same")
+        callouts, _ = load(ROOT, kernel_folders())
         print(f"graft: warning: nothing was verified on Linux {name} (only up "
-              f"to {most}): that the call-outs fit does not prove that they "
-              f"mean the same there", file=sys.stderr)
+              f"to {most}): not that it compiles, not the KUnit tests, not "
+              f"the scenarios, and not the preconditions of the "
+              f"{len(callouts)} call-outs; that they fit does not prove that "
+              f"they mean the same there. 'make callouts' lists what to "
+              f"review", file=sys.stderr)
     record = load_state(tree, KERNEL_STATE)
     if record is not None:
         raise GraftError(f"{tree} is grafted already"
@@ -694,7 +699,7 @@ def do_graft(args):
                    list(files) + [KERNEL_STATE + "/record.json"])
     plan = apply_manifest(args.tree, ROOT, kernel_folders(), args.cache,
                           args.jobs, kernel_files())
-    raise_first(plan)
+    raise_failures(plan, args.tree)
     write_plan(args.tree, KERNEL_STATE, plan)
     print(f"graft: {args.tree}: {len(plan.callouts)} call-outs in "
           f"{len(plan.changed)} files, {len(plan.created)} files added")
@@ -710,11 +715,7 @@ def do_check(args):
     check_kernel(args.tree)
     plan = apply_manifest(args.tree, ROOT, kernel_folders(), args.cache,
                           args.jobs, kernel_files())
-    for failure in plan.failures:
-        print(f"graft: {failure}", file=sys.stderr)
-    if plan.failures:
-        raise GraftError(f"{len(plan.failures)} of {len(plan.callouts)} "
-                         f"call-outs and files do not fit {args.tree}")
+    raise_failures(plan, args.tree)
     print(f"graft: {len(plan.callouts)} call-outs fit {args.tree}, "
           f"{len(plan.created)} files would be added")
 

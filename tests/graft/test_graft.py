@@ -126,10 +126,16 @@ class Lab:
         expect(run.returncode != 0, f"{command} succeeded: {run.stdout}")
         expect("Traceback" not in run.stderr, run.stderr)
         lines = [line for line in run.stderr.split("\n") if line]
-        expect(len(lines) == 1, f"not one error:\n{run.stderr}")
-        for pattern in patterns + (r"Nothing was changed\.$",):
-            expect(re.search(pattern, lines[0]),
-                   f"'{lines[0]}' does not say /{pattern}/")
+        errors = [line for line in lines if "Nothing was changed." in line]
+        expect(len(errors) == 1 and errors[0] == lines[-1],
+               f"not one error at the end:\n{run.stderr}")
+        listed = len(lines) - 1
+        expect(not listed or lines[-1].startswith(f"graft: {listed} of "),
+               f"{listed} lines before an error that does not count them:\n"
+               f"{run.stderr}")
+        for pattern in patterns:
+            expect(any(re.search(pattern, line) for line in lines),
+                   f"'{run.stderr}' does not say /{pattern}/")
         expect(before == after,
                "the tree changed: " + differences(before, after))
         return lines[0]
@@ -448,7 +454,29 @@ def kernel_that_nobody_verified(lab):
     pretend(tree, 7, 99)
     lab.refused("graft", tree, r"Linux 7\.99\.", "FORCE=1")
     run = lab.grafted(tree, env={"FORCE": "1"})
-    expect("nothing was verified on Linux 7.99" in run.stderr, run.stderr)
+    for text in ("nothing was verified on Linux 7.99", "that it compiles",
+                 "KUnit", "scenarios", "preconditions of the "
+                 f"{len(lab.callouts)} call-outs", "make callouts"):
+        expect(text in run.stderr, f"no '{text}': {run.stderr}")
+
+
+@test
+def all_that_is_missing_is_listed(lab):
+    """One tree without two files and with a function renamed in a third."""
+    callouts = [callout for callout in lab.callouts if callout.kind == "cocci"]
+    files = list(dict.fromkeys(callout.file for callout in callouts))
+    gone = files[-2:]
+    renamed = next(callout for callout in callouts
+                   if callout.file not in gone and named_functions(callout))
+    tree = lab.tree()
+    for name in gone:
+        os.unlink(os.path.join(tree, name))
+    names = "|".join(named_functions(renamed))
+    edit(os.path.join(tree, renamed.file),
+         lambda text: re.sub(rf"\b({names})\b", r"\1_renamed", text))
+    lab.refused("graft", tree, f"call-out {renamed.name} in {renamed.file}",
+                *(f"in {re.escape(name)}: no such file" for name in gone),
+                rf"of {len(lab.callouts)} call-outs and {len(lab.files)} files")
 
 
 @test
@@ -498,7 +526,7 @@ def every_write_error_is_undone(lab):
     tree = lab.tree()
     plan = graft.apply_manifest(tree, lab.repo, graft.kernel_folders(),
                                 lab.cache, 2, graft.kernel_files())
-    graft.raise_first(plan)
+    graft.raise_failures(plan, tree)
     before = snapshot(tree)
     genuine = graft.replace
     calls = failing = 0
