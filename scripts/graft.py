@@ -17,6 +17,8 @@ a kernel newer than the highest one that META declares verified.
 
 A folder of call-outs holds
     manifest   kind | rule | file | marker | hits | precondition
+               kind: cocci (a semantic patch), or line or before (text that
+               goes after or before the line that the rule's first one is)
     files      source -> destination    (source relative to the root; both may
                be folders with a trailing slash; shell patterns in the source)
     macros.h   optional, what spatch's parser must be told
@@ -106,7 +108,7 @@ def load_manifest(folder, macros):
                 raise GraftError(f"{where}: expected kind | rule | file | "
                                  f"marker | hits | precondition")
             kind, rule, file, marker, hits, precondition = parts
-            if kind not in ("cocci", "line"):
+            if kind not in ("cocci", "line", "before"):
                 raise GraftError(f"{where}: unknown kind '{kind}'")
             rule_path = os.path.join(folder, rule)
             if not os.path.isfile(rule_path):
@@ -216,7 +218,8 @@ def apply_line(callout, data):
     if len(at) != 1:
         raise callout.error(f"expected the line '{anchor.decode()}' once, "
                             f"found it {len(at)} times")
-    lines[at[0] + 1:at[0] + 1] = text.rstrip(b"\n").split(b"\n")
+    place = at[0] + (callout.kind == "line")
+    lines[place:place] = text.removesuffix(b"\n").split(b"\n")
     return b"\n".join(lines)
 
 
@@ -269,7 +272,7 @@ def apply_one(callout, pristine, data, cache):
         raise callout.error(f"the marker '{callout.marker.pattern}' is there "
                             f"before the graft ({already} times)")
     count = matches(callout, data)
-    if callout.kind == "line":
+    if callout.kind in ("line", "before"):
         result = apply_line(callout, data)
     else:
         result = apply_cocci(callout, data, cache)
