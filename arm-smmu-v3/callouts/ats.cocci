@@ -6,7 +6,8 @@ identifier dev;
  arm_smmu_ats_supported(struct arm_smmu_master *master)
  {
  	...
--	return dev_is_pci(dev) && pci_ats_supported(to_pci_dev(dev));
-+	return dev_is_pci(dev) && pci_ats_supported(to_pci_dev(dev)) &&
-+	       smmu_quarantine_allows_ats(master);
++	if (!smmu_quarantine_allows_ats(master))
++		return false;
++
+ 	return dev_is_pci(dev) && pci_ats_supported(to_pci_dev(dev));
  }
