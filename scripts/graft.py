@@ -223,6 +223,28 @@ def apply_line(callout, data):
     return b"\n".join(lines)
 
 
+def tidy(data, result):
+    """What spatch adds, in the kernel's style.
+
+    It leaves lines of mere indentation, indents by spaces, and drops the
+    space before the name of a function pointer. Lines that were there before
+    stay as they are.
+    """
+    known = set(data.split(b"\n"))
+    lines = []
+    for line in result.split(b"\n"):
+        if line not in known:
+            line = line.rstrip()
+            if not line and lines and not lines[-1]:
+                continue
+            code = line.lstrip(b" \t")
+            indent = line[:len(line) - len(code)].expandtabs(8)
+            line = b"\t" * (len(indent) // 8) + b" " * (len(indent) % 8) + \
+                re.sub(rb"^(\w+)\(\*", rb"\1 (*", code)
+        lines.append(line)
+    return b"\n".join(lines)
+
+
 def apply_cocci(callout, data, cache):
     command = ["spatch", "--sp-file", callout.rule, "--no-includes",
                "--very-quiet"]
@@ -275,7 +297,7 @@ def apply_one(callout, pristine, data, cache):
     if callout.kind in ("line", "before"):
         result = apply_line(callout, data)
     else:
-        result = apply_cocci(callout, data, cache)
+        result = tidy(data, apply_cocci(callout, data, cache))
     found = matches(callout, result) - count
     if found != callout.hits:
         why = ("function renamed or changed?" if found < callout.hits

@@ -213,6 +213,24 @@ def ungraft_after_a_build_in_the_tree(lab):
 
 
 @test
+def added_lines_are_in_kernel_style(lab):
+    """Whitespace errors of the original are not ours to mend."""
+    tree = lab.tree()
+    before = {}
+    for name in dict.fromkeys(callout.file for callout in lab.callouts):
+        with open(os.path.join(tree, name), encoding="utf-8") as handle:
+            before[name] = set(handle.read().split("\n"))
+    lab.grafted(tree)
+    for name, known in before.items():
+        with open(os.path.join(tree, name), encoding="utf-8") as handle:
+            lines = handle.read().split("\n")
+        for line in lines:
+            expect(line in known or not re.search(
+                r"\s$|^ {8}|\t {8}|^\s*\w+\(\*\w+\)\(", line),
+                f"{name}: '{line}'")
+
+
+@test
 def check_changes_nothing(lab):
     tree = lab.tree()
     before = snapshot(tree)
