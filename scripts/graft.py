@@ -361,8 +361,17 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
             plan.failures.append(GraftError(
                 f"{dest}: is in the tree already, it is not ours to replace"))
             continue
-        plan.created[dest] = read(source)
+        plan.created[dest] = kbuild_half(source, read(source))
     return plan
+
+
+def kbuild_half(source, data):
+    """A kernel has no use for the targets that our Makefile offers a person."""
+    head, begin, rest = data.partition(b"\nifneq ($(KERNELRELEASE),)\n")
+    half, end, _ = rest.partition(b"\nelse\n")
+    if os.path.basename(source) != "Makefile" or not begin or not end:
+        return data
+    return head.split(b"\n")[0] + b"\n" + half.strip(b"\n") + b"\n"
 
 
 def progress(text):

@@ -231,6 +231,17 @@ def added_lines_are_in_kernel_style(lab):
 
 
 @test
+def makefile_of_the_kernel_has_no_targets_for_people(lab):
+    tree = lab.tree()
+    lab.grafted(tree)
+    with open(os.path.join(tree, "drivers/iommu/quarantine/Makefile"),
+              encoding="utf-8") as handle:
+        text = handle.read()
+    expect("\nobj-$(CONFIG_IOMMU_QUARANTINE) += core/\n" in text, text)
+    expect("graft" not in text and "else" not in text, text)
+
+
+@test
 def check_changes_nothing(lab):
     tree = lab.tree()
     before = snapshot(tree)
