@@ -34,10 +34,13 @@ help:
 	@echo 'Use it:'
 	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'
 	@echo '  make ungraft KERNEL=<tree>    take it out again'
+	@echo '  make series KERNEL=<tree> OUT=<dir>   the same as patches for git am, by part'
+	@echo '  make patch KERNEL=<tree> [OUT=<file>] the same as one diff'
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
 	@echo 'Single suites:'
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
 	@echo '  make check-graft       graft refuses what it does not understand'
+	@echo '  make check-series      the series makes the grafted tree, and is for review'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc, house rules'
 	@echo '  make check-static      sparse, compiler warnings'
@@ -80,7 +83,9 @@ kernel: deps
 	@scripts/build-kernel.sh plain --arch arm64
 	@scripts/build-kernel.sh grafted --arch arm64
 
-.PHONY: graft ungraft callouts
+need_out = $(if $(OUT),,$(error say where to: make $@ KERNEL=<tree> OUT=<dir>))
+
+.PHONY: graft ungraft callouts series patch
 graft:
 	$(need_kernel)
 	@/usr/bin/python3 scripts/graft.py graft '$(KERNEL)'
@@ -88,6 +93,15 @@ graft:
 ungraft:
 	$(need_kernel)
 	@/usr/bin/python3 scripts/graft.py ungraft '$(KERNEL)'
+
+series:
+	$(need_kernel)
+	$(need_out)
+	@/usr/bin/python3 scripts/series.py series '$(KERNEL)' '$(OUT)'
+
+patch:
+	$(need_kernel)
+	@/usr/bin/python3 scripts/series.py patch '$(KERNEL)' $(if $(OUT),'$(OUT)')
 
 callouts:
 	@/usr/bin/python3 scripts/graft.py callouts

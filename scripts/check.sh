@@ -51,6 +51,7 @@ grafted_tree()
 suite_style() { scripts/check-style.sh; }
 suite_sources() { tests/sources/run.sh; }
 suite_graft() { tests/graft/run.sh; }
+suite_series() { tests/series/run.sh; }
 suite_text() { scripts/check-text.sh; }
 suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
@@ -59,7 +60,7 @@ suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirnam
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 
-all="build style sources graft text static rules models faultmodel scenarios mutants"
+all="build style sources graft series text static rules models faultmodel scenarios mutants"
 [ $# -gt 0 ] || set -- $all
 for name; do
 	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all"
