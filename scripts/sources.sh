@@ -3,6 +3,9 @@
 # sources.sh kernel|qemu|tools|all    fetch and unpack what is not there yet
 # sources.sh path kernel|qemu|tools   print where it is (fetches nothing)
 # sources.sh list                     print what the cache holds
+# sources.sh version X.Y              fetch linux-source-X.Y too and print where
+#                                     it is; status 3: the archive has none
+# sources.sh offered                  print the versions that the archive has
 #
 # Everything comes from the Debian archive, through apt, from the mirror that
 # the machine is configured for; lists and archives are private to $IQ_CACHE.
@@ -183,11 +186,21 @@ makefile_version()
 		paste -sd. | grep -E '^[0-9]+\.[0-9]+\.[0-9]+$'
 }
 
+# A tree of this cache is used as it is.
+unpacked_here()
+{
+	[ "$(dirname "$1")" = "$IQ_CACHE/src" ] && [ -e "$IQ_CACHE/src/.$(basename "$1").record" ]
+}
+
 own_kernel_dest()
 {
 	local tree version
 
 	tree=$(realpath -e "$KERNEL" 2>/dev/null) || die "KERNEL=$KERNEL: there is no such directory"
+	if unpacked_here "$tree"; then
+		echo "$tree"
+		return
+	fi
 	version=$(makefile_version "$tree") ||
 		die "KERNEL=$KERNEL is no kernel source tree: it has no top Makefile with a version"
 	echo "$IQ_CACHE/src/linux-$version-$(echo "$tree" | sha256sum | cut -c1-8)"
@@ -201,6 +214,10 @@ own_kernel()
 
 	need rsync
 	dest=$(own_kernel_dest)
+	if unpacked_here "$dest"; then
+		tree_ok "$dest" || die "remove $dest and fetch it again: scripts/sources.sh version X.Y"
+		return
+	fi
 	say "using KERNEL=$KERNEL (copied to $dest)"
 	mkdir -p "$dest"
 	rsync -a --delete --exclude=.git --exclude='*.o' --exclude='*.ko' --exclude='*.a' \
@@ -210,11 +227,12 @@ own_kernel()
 		--exclude=__pycache__ "$KERNEL/" "$dest/"
 }
 
-# pick MINOR: fetch and unpack the newest linux-source-7.MINOR that is really
-# there. Superseded versions stay in the lists while their files are gone.
+# pick MAJOR MINOR NAME: fetch and unpack the newest linux-source-MAJOR.MINOR
+# that is really there, and remember it as NAME. Superseded versions stay in the
+# lists while their files are gone.
 pick()
 {
-	local major=$1 minor=$2 package version file tree tmp upstream
+	local major=$1 minor=$2 name=$3 package version file tree tmp upstream
 
 	package=linux-source-$major.$minor
 	for version in $(versions "$package" Packages); do
@@ -231,8 +249,12 @@ pick()
 			tar -xJ -C "$tmp" --strip-components=1
 		upstream=$(makefile_version "$tmp") || die "$file holds no kernel source"
 		tree=$IQ_CACHE/src/linux-$upstream
-		install_tree "$tmp" "$tree" "$package $version"
-		current kernel "$tree"
+		if tree_ok "$tree"; then
+			rm -rf "$tmp"
+		else
+			install_tree "$tmp" "$tree" "$package $version"
+		fi
+		current "$name" "$tree"
 		return 0
 	done
 	return 1
@@ -255,17 +277,54 @@ kernel()
 	# The verified version first, from the suite that is stable; only then
 	# whatever else lies in the declared range.
 	apt_setup kernel deb trixie-backports
-	if pick "$major" "${max#*.}"; then
+	if pick "$major" "${max#*.}" kernel; then
 		return
 	fi
 	apt_setup kernel deb trixie-backports sid
 	for ((minor = ${max#*.}; minor >= ${min#*.}; minor--)); do
-		if pick "$major" "$minor"; then
+		if pick "$major" "$minor" kernel; then
 			say "using linux-source-$major.$minor"
 			return
 		fi
 	done
 	die "the archive has no linux-source between $min and $max; give a tree with KERNEL=<tree>"
+}
+
+# Where Debian keeps linux-source packages. The machine's own suites do not
+# matter: what they have is in these, too.
+kernel_suites="bookworm-backports trixie trixie-backports sid experimental"
+
+# version X.Y: beside the kernel that the tests use
+version()
+{
+	local tree
+
+	[[ ${1:-} =~ ^[0-9]+\.[0-9]+$ ]] || die "usage: sources.sh version X.Y"
+	if tree=$(current "kernel-$1") && tree_ok "$tree"; then
+		echo "$tree"
+		return
+	fi
+	if tree=$(current kernel) && [[ $(makefile_version "$tree") == "$1".* ]] && tree_ok "$tree"; then
+		current "kernel-$1" "$tree"
+		echo "$tree"
+		return
+	fi
+	need xz tar
+	# shellcheck disable=SC2086 # a list of suites
+	apt_setup versions deb $kernel_suites
+	if ! pick "${1%.*}" "${1#*.}" "kernel-$1"; then
+		say "the archive has no linux-source-$1 any more, or not yet; give a tree with KERNEL=<tree>"
+		return 3
+	fi
+	current "kernel-$1"
+}
+
+offered()
+{
+	# shellcheck disable=SC2086
+	apt_setup versions deb $kernel_suites
+	apt_run apt-cache search --names-only '^linux-source-[0-9.]+$' |
+		sed 's/^linux-source-\([0-9.]*\) .*/\1/' | sort -Vu
 }
 
 # ---- QEMU ------------------------------------------------------------------
@@ -390,10 +449,15 @@ all)
 	one tools ;;
 path)
 	path "${2:-}" ;;
+version)
+	mkdir -p "$IQ_CACHE/src"
+	(take_lock sources-kernel; version "${2:-}") ;;
+offered)
+	(take_lock sources-kernel; offered) ;;
 list)
 	for record in "$IQ_CACHE"/src/.*.record "$IQ_CACHE"/.tools.record; do
 		[ ! -e "$record" ] || sed -n 2p "$record"
 	done ;;
 *)
-	die "usage: sources.sh kernel|qemu|tools|all | path kernel|qemu|tools | list" ;;
+	die "usage: sources.sh kernel|qemu|tools|all | path kernel|qemu|tools | version X.Y | offered | list" ;;
 esac

@@ -59,7 +59,7 @@ class Archive:
               f"deb [trusted=yes] file:{self.top} bookworm main\n"
               f"deb [trusted=yes] file:{self.top} bookworm-updates main\n")
         for suite in ("bookworm-backports", "trixie-backports", "trixie",
-                      "sid"):
+                      "sid", "experimental"):
             self.packages[suite] = {"Packages": "", "Sources": ""}
 
     def linux_source(self, suite, minor, version, gone=False):
@@ -362,6 +362,42 @@ def own_kernel_that_is_none(machine):
     machine.bad("is no kernel source tree", "kernel", KERNEL=empty)
     machine.bad("there is no such directory", "kernel",
                 KERNEL=empty + "/nowhere")
+
+
+@test
+def versions_beside_the_kernel_of_the_tests(machine):
+    """Fetched by number; the kernel of the tests stays what it is."""
+    machine.archive.linux_source("trixie-backports", 3, "7.3.4-1")
+    machine.archive.linux_source("trixie-backports", 2, "7.2.9-1")
+    machine.archive.linux_source("sid", 2, "7.2.13-1", gone=True)
+    machine.archive.linux_source("experimental", 5, "7.5.1-1")
+    machine.archive.publish()
+    machine.good("kernel")
+    tree = machine.good("version", "7.2").stdout.strip()
+    expect(os.path.basename(tree) == "linux-7.2.9", tree)
+    expect(machine.good("version", "7.3").stdout.strip() == machine.path(),
+           "7.3 was fetched twice")
+    expect(os.path.basename(machine.path()) == "linux-7.3.4", machine.path())
+    run = machine.good("version", "7.2")
+    expect(run.stderr == "", f"the second run did something:\n{run.stderr}")
+    expect(machine.good("offered").stdout.split() == ["7.2", "7.3", "7.5"],
+           "another list")
+    run = machine.run("version", "7.1")
+    expect(run.returncode == 3 and "no linux-source-7.1" in run.stderr,
+           f"{run.returncode} {run.stderr}")
+    machine.bad("usage", "version", "7")
+    machine.bad("usage", "version")
+
+
+@test
+def tree_of_the_cache_is_not_copied(machine):
+    machine.archive.linux_source("sid", 2, "7.2.9-1")
+    machine.archive.publish()
+    tree = machine.good("version", "7.2").stdout.strip()
+    machine.good("kernel", KERNEL=tree)
+    expect(machine.path(KERNEL=tree) == tree, machine.path(KERNEL=tree))
+    write(os.path.join(tree, "drivers/iommu/iommu.c"), "/* mine, longer */\n")
+    machine.bad("changed or damaged", "kernel", KERNEL=tree)
 
 
 @test
