@@ -22,6 +22,7 @@ enum smmu_state {
  * struct smmu_unit - the backend's state of one SMMU
  * @smmu: the SMMU
  * @devs: StreamID -> struct smmu_dev; a device is in it once for each of its ids
+ * @narrower: the CPU that asks its devices one by one, with irqs off; -1: none
  * @timeouts: that its own command queue has reported; under smmu_lock
  * @word: when it did so last, in ns of the monotonic clock
  * @lost: the SMMU did not answer within the bound
@@ -29,6 +30,7 @@ enum smmu_state {
 struct smmu_unit {
 	struct arm_smmu_device *smmu;
 	struct xarray devs;
+	atomic_t narrower;
 	unsigned int timeouts;
 	u64 word;
 	bool lost;

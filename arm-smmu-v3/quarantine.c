@@ -65,9 +65,6 @@ static DEFINE_RAW_SPINLOCK(smmu_lock);
 static unsigned int smmu_timeouts;	/* that any SMMU has reported */
 static unsigned int smmu_unhealthy;	/* devices, and who narrows */
 
-/* The CPU that asks devices one by one, with irqs off; -1: none */
-static atomic_t smmu_narrower = ATOMIC_INIT(-1);
-
 /* struct arm_smmu_device -> struct smmu_unit; units are never freed */
 static DEFINE_XARRAY(smmu_units);
 static bool smmu_registered;
@@ -90,13 +87,13 @@ static bool smmu_is_fenced(struct smmu_dev *sdev)
 }
 
 /* Of the narrowing CPU itself nothing is held back. Irqs are off there. */
-static bool smmu_is_narrower(void)
+static bool smmu_is_narrower(struct smmu_unit *unit)
 {
 	unsigned long flags;
 	bool yes;
 
 	local_irq_save(flags);
-	yes = atomic_read(&smmu_narrower) == smp_processor_id();
+	yes = atomic_read(&unit->narrower) == smp_processor_id();
 	local_irq_restore(flags);
 	return yes;
 }
@@ -427,18 +424,18 @@ void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
 
 /*
  * One CPU asks at a time, with irqs off, so that a flush in an interrupt cannot
- * wait for the CPU that it has interrupted. Who has CMD_ATC_INVs to send waits
- * meanwhile, so that what is asked is asked alone.
+ * wait for the CPU that it has interrupted. Who has CMD_ATC_INVs to send through
+ * this SMMU waits meanwhile, so that what is asked is asked alone.
  */
-static void smmu_narrowing_begin(unsigned long *flags)
+static void smmu_narrowing_begin(struct smmu_unit *unit, unsigned long *flags)
 {
 	for (;;) {
 		local_irq_save(*flags);
-		if (atomic_cmpxchg_acquire(&smmu_narrower, -1,
+		if (atomic_cmpxchg_acquire(&unit->narrower, -1,
 					   smp_processor_id()) == -1)
 			break;
 		local_irq_restore(*flags);
-		while (atomic_read(&smmu_narrower) != -1) {
+		while (atomic_read(&unit->narrower) != -1) {
 			iommu_quarantine_wait_for_hardware();
 			cpu_relax();
 		}
@@ -447,10 +444,10 @@ static void smmu_narrowing_begin(unsigned long *flags)
 	iommu_quarantine_count(IOMMU_QUARANTINE_NARROWINGS);
 }
 
-static void smmu_narrowing_end(unsigned long flags)
+static void smmu_narrowing_end(struct smmu_unit *unit, unsigned long flags)
 {
 	smmu_count_unhealthy(-1);
-	atomic_set_release(&smmu_narrower, -1);
+	atomic_set_release(&unit->narrower, -1);
 	local_irq_restore(flags);
 }
 
@@ -524,14 +521,14 @@ static void smmu_prove(struct smmu_dev *sdev)
 	unsigned long flags;
 	unsigned int i;
 
-	smmu_narrowing_begin(&flags);
+	smmu_narrowing_begin(sdev->unit, &flags);
 	for (i = 0; i < sdev->master->num_streams &&
 	     !smmu_is_fenced(sdev); i++) {
 		cmd = arm_smmu_make_cmd_atc_inv_all(sdev->master->streams[i].id,
 						    IOMMU_NO_PASID);
 		smmu_ask(sdev, &cmd);
 	}
-	smmu_narrowing_end(flags);
+	smmu_narrowing_end(sdev->unit, flags);
 }
 
 /**
@@ -554,11 +551,11 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 	int i, left = 0;
 	s64 sid;
 
-	if (!unit || smmu_is_narrower())
+	if (!unit || smmu_is_narrower(unit))
 		return n;
 
 	guard(rcu)();
-	while (atomic_read(&smmu_narrower) != -1 && !READ_ONCE(unit->lost)) {
+	while (atomic_read(&unit->narrower) != -1 && !READ_ONCE(unit->lost)) {
 		iommu_quarantine_wait_for_hardware();
 		cpu_relax();
 	}
@@ -627,7 +624,7 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 	s64 sid;
 	int i;
 
-	if (!iommu_quarantine_enabled() || !unit || smmu_is_narrower() ||
+	if (!iommu_quarantine_enabled() || !unit || smmu_is_narrower(unit) ||
 	    READ_ONCE(unit->lost))
 		return ret;
 
@@ -646,9 +643,9 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
 		if (!sdev || smmu_is_fenced(sdev))
 			continue;
-		smmu_narrowing_begin(&flags);
+		smmu_narrowing_begin(unit, &flags);
 		smmu_ask(sdev, &cmds[i]);
-		smmu_narrowing_end(flags);
+		smmu_narrowing_end(unit, flags);
 		iommu_quarantine_count(IOMMU_QUARANTINE_RERUNS);
 	}
 	smmu_fence_all(smmu);
@@ -692,6 +689,7 @@ static struct smmu_unit *smmu_unit_get(struct arm_smmu_device *smmu)
 	if (!unit)
 		return NULL;
 	unit->smmu = smmu;
+	atomic_set(&unit->narrower, -1);
 	xa_init(&unit->devs);
 	if (xa_err(xa_store(&smmu_units, (unsigned long)smmu, unit, GFP_KERNEL))) {
 		kfree(unit);
