@@ -25,7 +25,8 @@ enum smmu_state {
  * @narrower: the CPU that asks its devices one by one, with irqs off; -1: none
  * @timeouts: that its own command queue has reported; under smmu_lock
  * @word: when it did so last, in ns of the monotonic clock
- * @lost: the SMMU did not answer within the bound
+ * @lost: the SMMU did not answer within the bound, nor has it since
+ * @dropped: commands were dropped meanwhile, since its queue was full
  */
 struct smmu_unit {
 	struct arm_smmu_device *smmu;
@@ -34,6 +35,7 @@ struct smmu_unit {
 	unsigned int timeouts;
 	u64 word;
 	bool lost;
+	bool dropped;
 };
 
 /**

@@ -55,6 +55,9 @@
  */
 #define SMMU_WAIT_BOUND_NS	(120ULL * NSEC_PER_SEC)
 
+/* No room for so long is no longer only a busy queue */
+#define SMMU_WAIT_LONG_NS	(1ULL * NSEC_PER_SEC)
+
 /* Times that a device, asked alone, may fail to answer before it is accused */
 #define SMMU_ASKS		8
 
@@ -264,6 +267,26 @@ void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
 	smmu_record(smmu, cmdq, GERROR_CMDQ_ERR, cons);
 }
 
+/*
+ * Neither an answer nor a timeout: nothing can be said through the queue any
+ * more, and memory is not protected. Said and counted for each wait that ends so,
+ * be it one for room in the queue or that of a fence, and whatever was flushed.
+ */
+static void smmu_declare_lost(struct smmu_unit *unit)
+{
+	struct device *dev = unit->smmu->dev;
+
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
+		panic("arm-smmu-v3: %s does not answer, memory can no longer be protected from DMA",
+		      dev_name(dev));
+	if (!xchg(&unit->lost, true)) {
+		/* So that flushes look closer, and notice when it is back */
+		smmu_count_unhealthy(1);
+		dev_emerg(dev, "does not answer, it is given up\n");
+	}
+	iommu_quarantine_unprotected(dev_name(dev));
+}
+
 /**
  * __smmu_quarantine_poll() - the driver's second of waiting is over
  * @smmu: the SMMU
@@ -271,7 +294,7 @@ void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
  *
  * Context: any; irqs may be off.
  * Return: 0 to wait on, -ETIMEDOUT when the hardware has not said a word within
- * the bound.
+ * the bound. Then the SMMU is lost.
  */
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 			   struct arm_smmu_queue_poll *qp)
@@ -281,16 +304,56 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 	u64 since;
 
 	/* The driver has no ATS device behind it: nothing of ours */
-	if (!iommu_quarantine_enabled() || !unit || READ_ONCE(unit->lost))
+	if (!iommu_quarantine_enabled() || !unit)
 		return -ETIMEDOUT;
 	smmu_quarantine_gerror(smmu);
 	iommu_quarantine_wait_for_hardware();
 	/* From its timeout or the hardware's last word, whatever came later */
 	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
-	if ((s64)(ktime_get_mono_fast_ns() - since) > (s64)bound)
+	if (READ_ONCE(unit->lost) ||
+	    (s64)(ktime_get_mono_fast_ns() - since) > (s64)bound) {
+		smmu_declare_lost(unit);
 		return -ETIMEDOUT;
+	}
 	udelay(8);
 	return 0;
+}
+
+/**
+ * smmu_quarantine_drop() - there is no room in the queue
+ * @smmu: the SMMU
+ * @wait: the submission's notes
+ *
+ * The driver looks for room for ever, and where nobody else waits for a CMD_SYNC
+ * it does so without a poll.
+ *
+ * Context: any; nothing of the queue is claimed.
+ * Return: true if the SMMU is lost, so that there will be none.
+ */
+bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+			  struct smmu_quarantine_wait *wait)
+{
+	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS), now;
+	struct smmu_unit *unit = smmu_unit(smmu);
+
+	if (!iommu_quarantine_enabled() || !unit)
+		return false;
+	now = ktime_get_mono_fast_ns();
+	if (!wait->full)
+		wait->full = now;
+	if (!READ_ONCE(unit->lost)) {
+		if (now - wait->full < SMMU_WAIT_LONG_NS)
+			return false;
+		smmu_quarantine_gerror(smmu);
+		iommu_quarantine_wait_for_hardware();
+		if ((s64)(now - max(wait->full, READ_ONCE(unit->word))) <=
+		    (s64)bound)
+			return false;
+	}
+	smmu_declare_lost(unit);
+	/* What it was not told it does not know, should it come back */
+	WRITE_ONCE(unit->dropped, true);
+	return true;
 }
 
 /* ---- the fence ---- */
@@ -304,39 +367,14 @@ static bool smmu_cut_off(struct smmu_dev *sdev)
 	return sdev->cut_off;
 }
 
-/*
- * Neither an answer nor a timeout: nothing can be said through the queue any
- * more, and memory is not protected. Called by whoever meets it, be it the one
- * that fences or narrows.
- */
-static void smmu_declare_lost(struct smmu_unit *unit)
-{
-	struct device *dev = unit->smmu->dev;
-
-	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
-		panic("arm-smmu-v3: %s does not answer, memory can no longer be protected from DMA",
-		      dev_name(dev));
-	if (!xchg(&unit->lost, true))
-		dev_emerg(dev, "does not answer, it is given up\n");
-	iommu_quarantine_unprotected(dev_name(dev));
-}
-
-/*
- * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
- * the driver held, so it takes none: stream tables are never freed while their
- * SMMU runs. RCU read section.
- */
-static void smmu_fence(struct smmu_dev *sdev)
+/* Take EATS out of the stream table entries of a fenced device */
+static void smmu_mask(struct smmu_dev *sdev)
 {
 	struct arm_smmu_master *master = sdev->master;
 	struct arm_smmu_device *smmu = master->smmu;
-	struct arm_smmu_cmd cmd;
 	struct arm_smmu_ste *ste;
 	unsigned long flags;
 	unsigned int i;
-	int rc = 0;
-
-	iommu_quarantine_hold_fence();
 
 	for (i = 0; i < master->num_streams; i++) {
 		ste = smmu_quarantine_ste(smmu, master->streams[i].id);
@@ -347,22 +385,99 @@ static void smmu_fence(struct smmu_dev *sdev)
 				   ~cpu_to_le64(STRTAB_STE_1_EATS));
 		raw_spin_unlock_irqrestore(&sdev->lock, flags);
 	}
+}
+
+/*
+ * The fence itself: afterwards the SMMU refuses what the device has cached. It
+ * takes no lock of the driver: stream tables are never freed while their SMMU
+ * runs. Returns 0, or an error when the SMMU does not answer.
+ */
+static int smmu_mask_and_sync(struct smmu_dev *sdev)
+{
+	struct arm_smmu_master *master = sdev->master;
+	struct arm_smmu_device *smmu = master->smmu;
+	struct arm_smmu_cmd cmd;
+	unsigned int i;
+	int rc = 0;
+
+	smmu_mask(sdev);
 	for (i = 0; i < master->num_streams && !rc; i++) {
 		cmd = arm_smmu_make_cmd_cfgi_ste(master->streams[i].id, true);
 		rc = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, &cmd, 1,
 						 true);
 	}
+	return rc;
+}
+
+/*
+ * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
+ * the driver held. RCU read section.
+ */
+static void smmu_fence(struct smmu_dev *sdev)
+{
+	struct arm_smmu_master *master = sdev->master;
+
+	iommu_quarantine_hold_fence();
+
 	/* What is left is the last resort */
-	if (rc) {
+	if (smmu_mask_and_sync(sdev))
 		smmu_cut_off(sdev);
-		smmu_declare_lost(sdev->unit);
-	}
 
 	/* Pairs with atomic_set_release() in smmu_accuse(): evidence is there */
 	if (atomic_cmpxchg(&sdev->state, SMMU_FENCING, SMMU_FENCED) ==
 	    SMMU_FENCING) {
 		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
 		iommu_quarantine_report(master->dev, &sdev->evidence);
+	}
+}
+
+/*
+ * The SMMU is lost. What is left for those that were asked needs no queue, and is
+ * the operator's choice. The SMMU's own TLB was not heard of either, so memory is
+ * not protected whatever that does.
+ */
+static void smmu_give_up(struct arm_smmu_device *smmu,
+			 struct arm_smmu_cmd *cmds, int n)
+{
+	struct smmu_unit *unit = smmu_unit(smmu);
+	struct smmu_dev *sdev;
+	s64 sid;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		sid = smmu_atc_sid(cmds[i].data[0]);
+		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
+		if (!sdev || !smmu_cut_off(sdev))
+			continue;
+		scoped_guard(raw_spinlock_irqsave, &smmu_lock)
+			smmu_accuse(sdev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
+		/* For the day that the SMMU looks at its tables again */
+		smmu_mask(sdev);
+		if (atomic_xchg(&sdev->state, SMMU_FENCED) != SMMU_FENCED)
+			iommu_quarantine_report(sdev->master->dev,
+						&sdev->evidence);
+	}
+}
+
+/*
+ * An SMMU that was given up has consumed a CMD_SYNC, and so all that was queued
+ * before. Its entries of devices that are fenced are made sure of once more;
+ * from then on it is one like any other. Unless commands were dropped for want
+ * of room: what it was to forget nobody knows any more.
+ */
+static void smmu_back_again(struct smmu_unit *unit)
+{
+	struct smmu_dev *sdev;
+	unsigned long sid;
+
+	if (READ_ONCE(unit->dropped))
+		return;
+	xa_for_each(&unit->devs, sid, sdev)
+		if (smmu_is_fenced(sdev) && smmu_mask_and_sync(sdev))
+			return;
+	if (xchg(&unit->lost, false)) {
+		smmu_count_unhealthy(-1);
+		dev_warn(unit->smmu->dev, "answers again\n");
 	}
 }
 
@@ -502,7 +617,7 @@ static void smmu_ask(struct smmu_dev *sdev, struct arm_smmu_cmd *cmd)
 	}
 	if (rc) {
 		if (rc != -ETIME)
-			smmu_declare_lost(sdev->unit);
+			smmu_give_up(smmu, cmd, 1);
 		return;
 	}
 	/* One with regard to an accusation, so that it is counted right */
@@ -574,34 +689,6 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 	return left;
 }
 
-/*
- * The SMMU is lost. What is left for those that were asked needs no queue, and is
- * the operator's choice. The SMMU's own TLB was not heard of either, so memory is
- * not protected whatever that does.
- */
-static void smmu_give_up(struct arm_smmu_device *smmu,
-			 struct arm_smmu_cmd *cmds, int n)
-{
-	struct smmu_unit *unit = smmu_unit(smmu);
-	struct smmu_dev *sdev;
-	s64 sid;
-	int i;
-
-	smmu_declare_lost(unit);
-
-	for (i = 0; i < n; i++) {
-		sid = smmu_atc_sid(cmds[i].data[0]);
-		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
-		if (!sdev || !smmu_cut_off(sdev))
-			continue;
-		scoped_guard(raw_spinlock_irqsave, &smmu_lock)
-			smmu_accuse(sdev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
-		if (atomic_xchg(&sdev->state, SMMU_FENCED) != SMMU_FENCED)
-			iommu_quarantine_report(sdev->master->dev,
-						&sdev->evidence);
-	}
-}
-
 /**
  * __smmu_quarantine_settle() - what has to be true before a flush returns
  * @smmu: the SMMU
@@ -624,8 +711,7 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 	s64 sid;
 	int i;
 
-	if (!iommu_quarantine_enabled() || !unit || smmu_is_narrower(unit) ||
-	    READ_ONCE(unit->lost))
+	if (!iommu_quarantine_enabled() || !unit || smmu_is_narrower(unit))
 		return ret;
 
 	guard(rcu)();
@@ -633,6 +719,8 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 		smmu_give_up(smmu, cmds, n);
 		return ret;
 	}
+	if (unlikely(READ_ONCE(unit->lost)))
+		smmu_back_again(unit);
 	smmu_fence_all(smmu);
 	if (READ_ONCE(smmu_quarantine_word) >> 1 == wait->word >> 1)
 		return ret;

@@ -18,10 +18,12 @@
  * struct smmu_quarantine_wait - one submission's own notes, on its stack
  * @word: smmu_quarantine_word before the commands were queued
  * @atc: there is a CMD_ATC_INV among them, or there was
+ * @full: since when there has been no room in the queue, in ns; 0: there was
  */
 struct smmu_quarantine_wait {
 	unsigned int word;
 	bool atc;
+	u64 full;
 };
 
 #if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM)
@@ -37,6 +39,8 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 			     struct smmu_quarantine_wait *wait);
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 			   struct arm_smmu_queue_poll *qp);
+bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+			  struct smmu_quarantine_wait *wait);
 int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 			     struct arm_smmu_cmd *cmds, int n,
 			     const struct smmu_quarantine_wait *wait, int ret);
@@ -65,6 +69,7 @@ static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
 {
 	int i;
 
+	wait->full = 0;
 	wait->atc = false;
 	for (i = 0; i < n; i++)
 		wait->atc |= (cmds[i].data[0] & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
@@ -158,6 +163,12 @@ static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 				       struct arm_smmu_queue_poll *qp, int ret)
 {
 	return ret;
+}
+
+static inline bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+					struct smmu_quarantine_wait *wait)
+{
+	return false;
 }
 
 static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)

@@ -110,5 +110,6 @@ ktap_case "smmu-queue: a second way into a queue is noticed" smmu_broken second 
 ktap_case "smmu-queue: a poll without a bound is noticed" smmu_broken poll \
 	's/smmu_quarantine_poll\(smmu, &qp,/queue_poll(\&qp/; s/queue_poll\(&qp *queue_poll\(&qp\)\)/queue_poll(\&qp)/' "polls without a bound"
 ktap_case "smmu-queue: a flush that settles nothing is noticed" smmu_broken unsettled \
-	's/return smmu_quarantine_settle\(.*;/return ret;/' -settle
+	's/^\treturn smmu_quarantine_settle\(.*;/\treturn ret;/' \
+	"a flush returns unsettled"
 ktap_end

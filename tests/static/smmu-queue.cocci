@@ -84,13 +84,33 @@ p << filter.p;
 @@
 print("#filter %s:%s" % (p[0].file, p[0].line))
 
+@settles@
+position p;
+@@
+ return@p smmu_quarantine_settle(...);
+
+@unsettled@
+position p != settles.p;
+expression E;
+@@
+ __arm_smmu_cmdq_issue_cmdlist(...)
+ {
+ <...
+ return@p E;
+ ...>
+ }
+
+@script:python@
+p << unsettled.p;
+@@
+print("%s:%s: a flush returns unsettled" % (p[0].file, p[0].line))
+
 @settle@
 position p;
 @@
  __arm_smmu_cmdq_issue_cmdlist(...)
  {
  	... when any
- 	    when != return ...;
  	return smmu_quarantine_settle@p(...);
  }
 
