@@ -222,6 +222,23 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	smmu_update_word();
 }
 
+static void smmu_take_gerror(struct arm_smmu_device *smmu)
+{
+	u32 gerror, gerrorn, cons;
+
+	lockdep_assert_held(&smmu_lock);
+	gerror = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
+	gerrorn = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+	if (!((gerror ^ gerrorn) & GERROR_CMDQ_ERR))
+		return;
+	cons = readl_relaxed(smmu->cmdq.q.cons_reg);
+	if (FIELD_GET(CMDQ_CONS_ERR, cons) != CMDQ_ERR_CERROR_ATC_INV_IDX)
+		return;
+	smmu_record(smmu, &smmu->cmdq, gerror, cons);
+	/* Only this one: others that are active stay so */
+	writel(gerrorn ^ GERROR_CMDQ_ERR, smmu->base + ARM_SMMU_GERRORN);
+}
+
 /**
  * smmu_quarantine_gerror() - look for a command queue error
  * @smmu: the SMMU
@@ -233,21 +250,43 @@ static void smmu_record(struct arm_smmu_device *smmu,
  */
 void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
 {
-	u32 gerror, gerrorn, cons;
-
 	if (!iommu_quarantine_reports())
 		return;
 	guard(raw_spinlock_irqsave)(&smmu_lock);
-	gerror = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
-	gerrorn = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
-	if (!((gerror ^ gerrorn) & GERROR_CMDQ_ERR))
+	smmu_take_gerror(smmu);
+}
+
+/**
+ * smmu_quarantine_ack() - the driver acknowledges the errors that it has seen
+ * @smmu: the SMMU
+ * @gerror: GERROR as it was when the driver looked
+ *
+ * While the driver prints, pollers may have acknowledged a timeout, the next one
+ * and so on: GERROR of then says nothing about the command queue any more. An
+ * error other than a timeout is the driver's, and the queue has stood still
+ * since it looked.
+ *
+ * Context: hard irq.
+ */
+void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror)
+{
+	u32 now, cons;
+
+	if (iommu_quarantine_reports()) {
+		guard(raw_spinlock_irqsave)(&smmu_lock);
+		smmu_take_gerror(smmu);
+		now = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
+		cons = readl(smmu->cmdq.q.cons_reg);
+		/* This instant: left active, which raises the irq again */
+		if (FIELD_GET(CMDQ_CONS_ERR, cons) ==
+		    CMDQ_ERR_CERROR_ATC_INV_IDX)
+			now = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+		gerror &= ~GERROR_CMDQ_ERR;
+		gerror |= now & GERROR_CMDQ_ERR;
+		writel(gerror, smmu->base + ARM_SMMU_GERRORN);
 		return;
-	cons = readl_relaxed(smmu->cmdq.q.cons_reg);
-	if (FIELD_GET(CMDQ_CONS_ERR, cons) != CMDQ_ERR_CERROR_ATC_INV_IDX)
-		return;
-	smmu_record(smmu, &smmu->cmdq, gerror, cons);
-	/* Only this one: others that are active stay so */
-	writel(gerrorn ^ GERROR_CMDQ_ERR, smmu->base + ARM_SMMU_GERRORN);
+	}
+	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
 }
 
 /**
@@ -264,7 +303,11 @@ void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
 	if (!iommu_quarantine_reports())
 		return;
 	guard(raw_spinlock_irqsave)(&smmu_lock);
-	smmu_record(smmu, cmdq, GERROR_CMDQ_ERR, cons);
+	/* A poller may have dealt with it while the driver printed: once only */
+	if (cmdq == &smmu->cmdq)
+		smmu_take_gerror(smmu);
+	else
+		smmu_record(smmu, cmdq, GERROR_CMDQ_ERR, cons);
 }
 
 /*

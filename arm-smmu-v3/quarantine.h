@@ -47,6 +47,7 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 void smmu_quarantine_gerror(struct arm_smmu_device *smmu);
 void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
 			     struct arm_smmu_cmdq *cmdq, u32 cons);
+void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror);
 void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
 			   __le64 *entry, unsigned int i, __le64 val);
 bool smmu_quarantine_allows_ats(struct arm_smmu_master *master);
@@ -190,6 +191,11 @@ static inline void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
 static inline void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
 					   struct arm_smmu_cmdq *cmdq, u32 cons)
 {
+}
+
+static inline void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror)
+{
+	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
 }
 
 static inline bool smmu_quarantine_allows_ats(struct arm_smmu_master *master)
