@@ -118,8 +118,15 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 				       struct arm_smmu_queue_poll *qp, int ret)
 {
-	/* Look often enough to see an error soon */
-	qp->delay = min(qp->delay, SMMU_QUARANTINE_DELAY_US);
+	/*
+	 * Look often enough to see an error soon: here, as a poller that waits
+	 * for an MSI does not read CMDQ_CONS.
+	 */
+	if (unlikely(qp->delay >= SMMU_QUARANTINE_DELAY_US)) {
+		qp->delay = SMMU_QUARANTINE_DELAY_US;
+		if (!qp->spin_cnt)
+			smmu_quarantine_gerror(smmu);
+	}
 	return unlikely(ret) ? __smmu_quarantine_poll(smmu, qp) : 0;
 }
 
