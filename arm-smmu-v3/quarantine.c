@@ -783,6 +783,42 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 	return ret;
 }
 
+/* Events that nothing but a request that ATS has prepared, or prepares, makes */
+#define SMMU_EVT_BAD_ATS_TREQ		0x05
+#define SMMU_EVT_TRANSL_FORBIDDEN	0x07
+
+/**
+ * smmu_quarantine_muted() - is an event to be passed over?
+ * @smmu: the SMMU
+ * @evt: the event
+ *
+ * Until the worker blocks it, a fenced device that goes on writing makes these at
+ * full rate, and the driver limits what it prints for all devices together.
+ *
+ * Context: process.
+ * Return: true if it is an ATS event of a fenced device.
+ */
+bool smmu_quarantine_muted(struct arm_smmu_device *smmu, const u64 *evt)
+{
+	struct smmu_dev *sdev;
+	bool muted;
+
+	switch (FIELD_GET(EVTQ_0_ID, evt[0])) {
+	case SMMU_EVT_BAD_ATS_TREQ:
+	case SMMU_EVT_TRANSL_FORBIDDEN:
+		break;
+	default:
+		return false;
+	}
+	scoped_guard(rcu) {
+		sdev = smmu_find(smmu, FIELD_GET(EVTQ_0_SID, evt[0]));
+		muted = sdev && smmu_is_fenced(sdev);
+	}
+	if (muted)
+		cond_resched();
+	return muted;
+}
+
 /* ---- lifetime ---- */
 
 /* struct iommu_quarantine_backend::verify */
