@@ -47,6 +47,7 @@ struct smmu_unit {
  * @state: enum smmu_state; towards FENCING, and back by a reset, only under
  *	smmu_lock
  * @cut_off: bus mastering is off at the port above
+ * @accused: how often it was; under smmu_lock
  * @evidence: of the last accusation, written before @state becomes FENCING
  * @rcu: grace period between release and free
  */
@@ -56,6 +57,7 @@ struct smmu_dev {
 	raw_spinlock_t lock;
 	atomic_t state;
 	bool cut_off;
+	unsigned int accused;
 	struct iommu_broken_evidence evidence;
 	struct rcu_head rcu;
 };

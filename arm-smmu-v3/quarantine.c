@@ -137,6 +137,7 @@ static void smmu_accuse(struct smmu_dev *sdev, enum iommu_broken_cause cause,
 		.epoch = iommu_quarantine_epoch(sdev->master->dev),
 		.hw = { gerror, cons },
 	};
+	WRITE_ONCE(sdev->accused, sdev->accused + 1);
 	if (state == SMMU_HEALTHY)
 		smmu_unhealthy++;
 	/* Pairs with atomic_read_acquire() in smmu_fence_all() */
@@ -458,7 +459,8 @@ static int smmu_mask_and_sync(struct smmu_dev *sdev)
  */
 static void smmu_fence(struct smmu_dev *sdev)
 {
-	struct arm_smmu_master *master = sdev->master;
+	unsigned int accused = READ_ONCE(sdev->accused);
+	struct iommu_broken_evidence evidence;
 
 	iommu_quarantine_hold_fence();
 
@@ -466,12 +468,19 @@ static void smmu_fence(struct smmu_dev *sdev)
 	if (smmu_mask_and_sync(sdev))
 		smmu_cut_off(sdev);
 
-	/* Pairs with atomic_set_release() in smmu_accuse(): evidence is there */
-	if (atomic_cmpxchg(&sdev->state, SMMU_FENCING, SMMU_FENCED) ==
-	    SMMU_FENCING) {
-		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
-		iommu_quarantine_report(master->dev, &sdev->evidence);
+	/*
+	 * A reset may have lifted it meanwhile, and the device be broken again:
+	 * the entry was looked at in between, so that is another CPU's fence.
+	 */
+	scoped_guard(raw_spinlock_irqsave, &smmu_lock) {
+		if (atomic_read(&sdev->state) != SMMU_FENCING ||
+		    sdev->accused != accused)
+			return;
+		evidence = sdev->evidence;
+		atomic_set(&sdev->state, SMMU_FENCED);
 	}
+	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
+	iommu_quarantine_report(sdev->master->dev, &evidence);
 }
 
 /*
@@ -1008,7 +1017,10 @@ void smmu_quarantine_reset_device_done(struct device *dev)
 		return;
 	/*
 	 * What was accused before is lifted here; what comes later is new: an
-	 * accusation and its epoch are one with regard to this.
+	 * accusation and its epoch are one with regard to this. And it is about
+	 * what was queued later: the queue is a FIFO, the attach to the blocking
+	 * domain before the reset has sent a CMD_SYNC through it, and a timeout
+	 * is recorded before the CMD_SYNC that fails by it completes.
 	 */
 	guard(raw_spinlock_irqsave)(&smmu_lock);
 	if (smmu_is_fenced(sdev))
