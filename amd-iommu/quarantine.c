@@ -89,7 +89,8 @@
  * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
- * @lost: the IOMMU did not answer within the bound
+ * @lost: the IOMMU did not answer within the bound, nor has it since
+ * @dropped: commands were dropped meanwhile, since its buffer was full
  * @nr_window: invalidations in @window
  * @window: those that were not answered in time
  */
@@ -103,6 +104,7 @@ struct amd_unit {
 	bool probing;
 	atomic_t narrowing;
 	bool lost;
+	bool dropped;
 	unsigned int nr_window;
 	struct iommu_cmd window[AMD_WINDOW];
 };
@@ -386,13 +388,36 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 	return 0;
 }
 
+/*
+ * Neither an answer nor a timeout: nothing can be said through the buffer any
+ * more, and memory is not protected. Said and counted by whoever meets it, each
+ * time, be it the one that fences or narrows, or one that finds no room.
+ */
+static void amd_declare_lost(struct amd_iommu *iommu)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
+		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
+		 PCI_FUNC(iommu->devid));
+	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
+		panic("AMD-Vi: %s does not answer, memory can no longer be protected from DMA",
+		      name);
+	if (!xchg(&amd_unit(iommu)->lost, true)) {
+		/* So that waits look closer, and notice when it is back */
+		amd_count_unhealthy(iommu, 1);
+		pr_emerg("%s does not answer, it is given up\n", name);
+	}
+	iommu_quarantine_unprotected(name);
+}
+
 /**
  * __amd_quarantine_full() - the command buffer is full
  * @iommu: the IOMMU
  * @polls: microseconds so far
  *
  * The driver gives up after 100 ms and loses the command. While a device does
- * not answer the buffer stands still for longer.
+ * not answer the buffer stands still for longer. Past the bound the IOMMU is lost.
  *
  * Context: iommu->lock held.
  * Return: true if the driver is to give up.
@@ -400,14 +425,20 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls)
 {
 	u64 bound = iommu_quarantine_wait_bound(AMD_WAIT_BOUND_NS);
+	struct amd_unit *unit = amd_unit(iommu);
 
-	if (!iommu_quarantine_enabled() || READ_ONCE(amd_unit(iommu)->lost))
+	if (!iommu_quarantine_enabled())
 		return true;
 	if (!(polls % 1024)) {
 		iommu_quarantine_wait_for_hardware();
 		amd_restart(iommu);
 	}
-	return (u64)polls * NSEC_PER_USEC > bound;
+	if (!READ_ONCE(unit->lost) && (u64)polls * NSEC_PER_USEC <= bound)
+		return false;
+	amd_declare_lost(iommu);
+	/* What it was not told it does not know, should it come back */
+	WRITE_ONCE(unit->dropped, true);
+	return true;
 }
 
 /* ---- the fence ---- */
@@ -429,26 +460,6 @@ static u64 amd_masked(struct amd_dev *adev, u64 data)
 	return (data & ~DTE_FLAG_IOTLB) | AMD_DTE_SUPPRESS;
 }
 
-/*
- * Neither an answer nor a timeout: nothing can be said through the buffer any
- * more, and memory is not protected. Called by whoever meets it, be it the one
- * that fences or narrows.
- */
-static void amd_declare_lost(struct amd_iommu *iommu)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
-		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
-		 PCI_FUNC(iommu->devid));
-	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
-		panic("AMD-Vi: %s does not answer, memory can no longer be protected from DMA",
-		      name);
-	if (!xchg(&amd_unit(iommu)->lost, true))
-		pr_emerg("%s does not answer, it is given up\n", name);
-	iommu_quarantine_unprotected(name);
-}
-
 /* More aliases than any quirk gives to one device */
 #define AMD_MAX_SIDS	8
 
@@ -465,18 +476,12 @@ static int amd_invalidate_dtes(struct amd_dev *adev)
 		amd_wait(adev->iommu, data);
 }
 
-/*
- * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
- * the driver held but iommu->lock, so it takes no other. RCU read section.
- */
-static void amd_fence(struct amd_dev *adev)
+/* Take the permission out of the device table entries of a fenced device */
+static void amd_mask(struct amd_dev *adev)
 {
 	struct dev_table_entry *dte;
 	unsigned long flags;
 	unsigned int i;
-	int rc;
-
-	iommu_quarantine_hold_fence();
 
 	for (i = 0; i < adev->nr_sids; i++) {
 		dte = &get_dev_table(adev->iommu)[adev->sids[i]];
@@ -487,7 +492,19 @@ static void amd_fence(struct amd_dev *adev)
 				   amd_masked(adev, dte->data[1]));
 		raw_spin_unlock_irqrestore(&adev->lock, flags);
 	}
+}
 
+/*
+ * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
+ * the driver held but iommu->lock, so it takes no other. RCU read section.
+ */
+static void amd_fence(struct amd_dev *adev)
+{
+	int rc;
+
+	iommu_quarantine_hold_fence();
+
+	amd_mask(adev);
 	rc = amd_invalidate_dtes(adev);
 	/* What is left is the last resort */
 	if (rc) {
@@ -840,9 +857,12 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 	unsigned long flags;
 
 	amd_fence_all(iommu);
-	while (!amd_narrowing_begin(iommu, &flags))
-		if (READ_ONCE(unit->lost))
+	while (!amd_narrowing_begin(iommu, &flags)) {
+		if (READ_ONCE(unit->lost)) {
+			amd_declare_lost(iommu);
 			return;
+		}
+	}
 	/* Each wait takes an entry: none in the buffer is older than this */
 	amd_take_window(iommu, to - CMD_BUFFER_ENTRIES, to);
 	if (unit->nr_window)
@@ -874,10 +894,35 @@ static void amd_give_up(struct amd_iommu *iommu, u64 to)
 			continue;
 		scoped_guard(raw_spinlock, &unit->log_lock)
 			amd_accuse(adev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
+		/* For the day that the IOMMU looks at its tables again */
+		amd_mask(adev);
 		if (atomic_xchg(&adev->state, AMD_FENCED) != AMD_FENCED)
 			iommu_quarantine_report(adev->dev, &adev->evidence);
 	}
 	amd_narrowing_end(iommu, flags);
+}
+
+/*
+ * An IOMMU that was given up has completed a wait, and so all that was queued
+ * before. Who is fenced is fenced once more, as that may have been in memory
+ * alone; from then on it is one like any other. Unless commands were dropped for
+ * want of room: what it was to forget nobody knows any more.
+ */
+static void amd_back_again(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	struct amd_dev *adev;
+	unsigned long key;
+
+	if (READ_ONCE(unit->dropped))
+		return;
+	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
+			  amd_key(iommu, 0xffff))
+		atomic_cmpxchg(&adev->state, AMD_FENCED, AMD_FENCING);
+	if (xchg(&unit->lost, false)) {
+		amd_count_unhealthy(iommu, -1);
+		pr_warn("an IOMMU that was given up answers again\n");
+	}
 }
 
 /**
@@ -896,7 +941,7 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned int events = READ_ONCE(unit->events);
 
-	if (!iommu_quarantine_enabled() || READ_ONCE(unit->lost))
+	if (!iommu_quarantine_enabled())
 		return polls;
 
 	guard(rcu)();
@@ -907,6 +952,8 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 		}
 		amd_wait_for_event(iommu, events);
 	}
+	if (unlikely(READ_ONCE(unit->lost)))
+		amd_back_again(iommu);
 	amd_read_log(iommu);
 	amd_fence_all(iommu);
 	if (polls >= AMD_QUARANTINE_ANSWER_POLLS)
