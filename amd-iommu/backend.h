@@ -27,6 +27,7 @@ enum amd_state {
  *	Innermost, never held across a hardware wait.
  * @state: enum amd_state
  * @cut_off: bus mastering is off at the port above
+ * @accused: how often it was; under amd_unit.log_lock
  * @evidence: of the last accusation, written before @state becomes FENCING
  * @rcu: grace period between release and free
  * @nr_sids: DeviceIDs of the device
@@ -39,6 +40,7 @@ struct amd_dev {
 	raw_spinlock_t lock;
 	atomic_t state;
 	bool cut_off;
+	unsigned int accused;
 	struct iommu_broken_evidence evidence;
 	struct rcu_head rcu;
 	unsigned int nr_sids;

@@ -207,6 +207,7 @@ static void amd_accuse(struct amd_dev *adev, enum iommu_broken_cause cause,
 		.epoch = iommu_quarantine_epoch(adev->dev),
 		.hw = { event, address },
 	};
+	WRITE_ONCE(adev->accused, adev->accused + 1);
 	/* Counted once, whatever else becomes of the state at this moment */
 	atomic_inc(&unit->unhealthy);
 	atomic_inc(&amd_quarantine_active);
@@ -500,6 +501,8 @@ static void amd_mask(struct amd_dev *adev)
  */
 static void amd_fence(struct amd_dev *adev)
 {
+	unsigned int accused = READ_ONCE(adev->accused);
+	struct iommu_broken_evidence evidence;
 	int rc;
 
 	iommu_quarantine_hold_fence();
@@ -512,12 +515,19 @@ static void amd_fence(struct amd_dev *adev)
 		amd_declare_lost(adev->iommu);
 	}
 
-	/* Pairs with atomic_xchg() in amd_accuse(): evidence is there */
-	if (atomic_cmpxchg(&adev->state, AMD_FENCING, AMD_FENCED) ==
-	    AMD_FENCING) {
-		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
-		iommu_quarantine_report(adev->dev, &adev->evidence);
+	/*
+	 * A reset may have lifted it meanwhile, and the device be broken again:
+	 * the entry was looked at in between, so that is another CPU's fence.
+	 */
+	scoped_guard(raw_spinlock_irqsave, &amd_unit(adev->iommu)->log_lock) {
+		if (atomic_read(&adev->state) != AMD_FENCING ||
+		    adev->accused != accused)
+			return;
+		evidence = adev->evidence;
+		atomic_set(&adev->state, AMD_FENCED);
 	}
+	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
+	iommu_quarantine_report(adev->dev, &evidence);
 }
 
 /* Nobody goes on while somebody is accused and not fenced. RCU read section. */
@@ -1145,7 +1155,11 @@ void amd_quarantine_reset_device_done(struct device *dev)
 		return;
 	/*
 	 * What was accused before is lifted here; what comes later is new: an
-	 * accusation and its epoch are one with regard to this.
+	 * accusation and its epoch are one with regard to this. And it is about
+	 * what was queued later: the buffer is a FIFO, the attach to the blocking
+	 * domain before the reset has waited for it, and that wait has read what
+	 * was logged by then. An event that comes later than the reset took is
+	 * not known to exist.
 	 */
 	guard(raw_spinlock_irqsave)(&amd_unit(iommu)->log_lock);
 	if (amd_is_fenced(adev))
