@@ -734,6 +734,19 @@ static void amd_wait_for_event(struct amd_iommu *iommu, unsigned int events)
 	}
 }
 
+/*
+ * Can the device use translations of its own? While the driver turns ATS off its
+ * flag is cleared first and the entry last.
+ */
+static bool amd_has_ats(struct amd_dev *adev)
+{
+	struct dev_table_entry *dte =
+		&get_dev_table(adev->iommu)[adev->sids[0]];
+
+	return adev->dev_data->ats_enabled ||
+	       READ_ONCE(dte->data[1]) & DTE_FLAG_IOTLB;
+}
+
 /* Ask one suspect, alone. The answer is in its state. */
 static void amd_ask(struct amd_dev *adev)
 {
@@ -744,7 +757,7 @@ static void amd_ask(struct amd_dev *adev)
 	int rc;
 
 	/* Without ATS there is nothing to ask, and nothing to fear */
-	if (!adev->dev_data->ats_enabled) {
+	if (!amd_has_ats(adev)) {
 		atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
 		return;
 	}
