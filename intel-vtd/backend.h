@@ -27,6 +27,7 @@ enum vtd_state {
  * @state: enum vtd_state; towards SUSPECT and FENCING, and back by a reset,
  *	only under q_lock
  * @cut_off: bus mastering is off at the port above
+ * @accused: how often it was; under q_lock
  * @pf_sid: requester id of its physical function, its own if it is one
  * @evidence: of the last accusation, written before @state becomes FENCING
  * @rcu: grace period between release and free
@@ -40,6 +41,7 @@ struct vtd_dev {
 	struct iommu_broken_evidence evidence;
 	struct rcu_head rcu;
 	bool cut_off;
+	unsigned int accused;
 	u16 pf_sid;
 	unsigned int nr_sids;
 	struct {

@@ -189,6 +189,7 @@ static void vtd_accuse(struct vtd_dev *vdev, enum iommu_broken_cause cause,
 		.epoch = iommu_quarantine_epoch(vdev->info->dev),
 		.hw = { fault, iqe_err },
 	};
+	WRITE_ONCE(vdev->accused, vdev->accused + 1);
 	if (state == VTD_HEALTHY)
 		atomic_inc(&intel_quarantine_active);
 	/* Pairs with atomic_read_acquire() in vtd_fence() */
@@ -506,7 +507,9 @@ static bool vtd_cut_off(struct vtd_dev *vdev)
  */
 static void vtd_fence(struct vtd_dev *vdev)
 {
+	unsigned int accused = READ_ONCE(vdev->accused);
 	struct intel_iommu *iommu = vdev->info->iommu;
+	struct iommu_broken_evidence evidence;
 	struct context_entry *context;
 	unsigned long flags;
 	unsigned int i;
@@ -536,12 +539,19 @@ static void vtd_fence(struct vtd_dev *vdev)
 	if (rc)
 		vtd_cut_off(vdev);
 
-	/* Pairs with atomic_set_release() in vtd_accuse(): evidence is there */
-	if (atomic_cmpxchg(&vdev->state, VTD_FENCING, VTD_FENCED) ==
-	    VTD_FENCING) {
-		iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
-		iommu_quarantine_report(vdev->info->dev, &vdev->evidence);
+	/*
+	 * A reset may have lifted it meanwhile, and the device be broken again:
+	 * the entry was looked at in between, so that is another CPU's fence.
+	 */
+	scoped_guard(raw_spinlock_irqsave, &iommu->qi->q_lock) {
+		if (atomic_read(&vdev->state) != VTD_FENCING ||
+		    vdev->accused != accused)
+			return;
+		evidence = vdev->evidence;
+		atomic_set(&vdev->state, VTD_FENCED);
 	}
+	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
+	iommu_quarantine_report(vdev->info->dev, &evidence);
 }
 
 /* Wait until a timeout can no longer belong to something older */
@@ -979,7 +989,10 @@ void intel_quarantine_reset_device_done(struct device *dev)
 
 	/*
 	 * q_lock: an accusation and its epoch are one with regard to the lift.
-	 * What is accused before is lifted here; what comes later is new.
+	 * What is accused before is lifted here; what comes later is new. And it
+	 * is about what was queued later: the queue is a FIFO, the attach to the
+	 * blocking domain before the reset has waited for it, and no wait behind
+	 * an invalidation that expires completes before ITE is dealt with.
 	 */
 	raw_spin_lock_irqsave(&iommu->qi->q_lock, flags);
 	raw_spin_lock(&vdev->lock);
