@@ -13,7 +13,9 @@
  *
  * Stream table. Every request is decided by the entry as it was when it was
  * last cached for its StreamID, never by memory. QEMU caches what it makes of
- * an entry, and reads memory again where hardware need not.
+ * an entry, and reads memory again where hardware need not. At each CMD_SYNC the
+ * entries in memory are looked at as well, of devices that have timed out: ATS
+ * that was taken away must not be visible again, not for one command.
  *
  * Event queue. QEMU takes a full one for a failed access; here it overflows.
  */
@@ -224,6 +226,24 @@ static void smmu_atc_inv(IOMMUFaultSMMU *a, Cmd *cmd)
     smmu_arm_timer(a);
 }
 
+static bool smmu_ste_gives_ats(STE *ste)
+{
+    return STE_VALID(ste) && !STE_CFG_ABORT(STE_CONFIG(ste)) &&
+           !STE_CFG_BYPASS(STE_CONFIG(ste)) && STE_EATS(ste) == EATS_FULL;
+}
+
+/* An SMMU may read an entry at any time. Here it does so at each CMD_SYNC. */
+static void smmu_look_at_ste(uint16_t sid, void *opaque)
+{
+    IOMMUFaultSMMU *a = opaque;
+    SMMUEventInfo event = { .inval_ste_allowed = true };
+    STE ste;
+
+    iommu_fault_ats_seen(sid, !iommu_fault_smmuv3_walk(a->s, sid, &ste,
+                                                       &event) &&
+                              smmu_ste_gives_ats(&ste));
+}
+
 /* A CMD_SYNC is at the head: does the queue stop at it? */
 static bool smmu_sync(IOMMUFaultSMMU *a, SMMUCmdError *err)
 {
@@ -231,6 +251,7 @@ static bool smmu_sync(IOMMUFaultSMMU *a, SMMUCmdError *err)
 
     if (!smmu_outstanding(a)) {
         iommu_fault_stall_end(&a->backend);
+        iommu_fault_each_timed_out(smmu_look_at_ste, a);
         return false;
     }
     iommu_fault_stall_begin(&a->backend);
@@ -410,10 +431,7 @@ static SMMUATSVerdict smmu_ats_verdict(IOMMUFaultSMMU *a, uint16_t sid,
     if (STE_CFG_ABORT(STE_CONFIG(&ste))) {
         return SMMU_ATS_ABORT;
     }
-    if (STE_CFG_BYPASS(STE_CONFIG(&ste)) || STE_EATS(&ste) != EATS_FULL) {
-        return SMMU_ATS_OFF;
-    }
-    return SMMU_ATS_OK;
+    return smmu_ste_gives_ats(&ste) ? SMMU_ATS_OK : SMMU_ATS_OFF;
 }
 
 static bool smmu_translate_request(IOMMUFaultBackend *be, PCIDevice *pci,

@@ -13,6 +13,7 @@
  *   0x1c RO STALE_OK          0x3c RO STALL_MS
  *   0x40 RO INV_QUEUED_AFTER (target)
  *   0x44 RW DELAY_MS (target) 0x48 RO TARGET_TIMEOUTS (target)
+ *   0x4c RO ATS_AGAIN (target)
  * A register of a target that does not exist reads all ones.
  */
 #include "qemu/osdep.h"
@@ -53,6 +54,7 @@ enum {
     CTL_INV_AFTER       = 0x40,
     CTL_DELAY_MS        = 0x44,
     CTL_TARGET_TIMEOUTS = 0x48,
+    CTL_ATS_AGAIN       = 0x4c,
 };
 
 struct IOMMUFaultCtl {
@@ -184,6 +186,7 @@ bool iommu_fault_dev_reset(IOMMUFaultDev *dev)
     if (!keep) {
         dev->mode = IOMMU_FAULT_HEALTHY;
         dev->timed_out = false;
+        dev->ats_gone = false;
     }
     return !keep;
 }
@@ -199,6 +202,8 @@ static void dev_clear_counters(IOMMUFaultDev *dev)
     dev->ctx_refresh = 0;
     dev->timeouts = 0;
     dev->timed_out = false;
+    dev->ats_gone = false;
+    dev->ats_again = 0;
 }
 
 static void dev_set_mode(IOMMUFaultDev *dev, uint32_t mode)
@@ -304,6 +309,36 @@ void iommu_fault_timed_out_too(uint16_t sid)
         dev->timeouts++;
     }
     iommu_fault_log("%04x timeout", sid);
+}
+
+void iommu_fault_each_timed_out(void (*fn)(uint16_t sid, void *opaque),
+                                void *opaque)
+{
+    IOMMUFaultDev *dev;
+
+    QLIST_FOREACH(dev, &devs, next) {
+        if (dev->timed_out) {
+            fn(dev_sid(dev), opaque);
+        }
+    }
+}
+
+/*
+ * What the tables in memory give to a device that has timed out. Once they have
+ * refused it ATS, they do so until it is reset, at every look.
+ */
+void iommu_fault_ats_seen(uint16_t sid, bool on)
+{
+    IOMMUFaultDev *dev = dev_find(sid);
+
+    if (!dev || !dev->timed_out) {
+        return;
+    }
+    if (on && dev->ats_gone) {
+        dev->ats_again++;
+        iommu_fault_log("%04x is given ATS again", sid);
+    }
+    dev->ats_gone |= !on;
 }
 
 void iommu_fault_timed_out(uint16_t sid, unsigned aborted_waits)
@@ -424,6 +459,8 @@ static uint32_t ctl_read_target(IOMMUFaultCtl *s, hwaddr addr)
         return dev->delay_ms;
     case CTL_TARGET_TIMEOUTS:
         return dev->timeouts;
+    case CTL_ATS_AGAIN:
+        return dev->ats_again;
     default:
         g_assert_not_reached();
     }
@@ -452,6 +489,7 @@ static uint64_t ctl_read(void *opaque, hwaddr addr, unsigned size)
     case CTL_INV_AFTER:
     case CTL_DELAY_MS:
     case CTL_TARGET_TIMEOUTS:
+    case CTL_ATS_AGAIN:
         return ctl_read_target(s, addr);
     case CTL_TIMEOUTS:
         return s->timeouts;

@@ -85,6 +85,7 @@ struct IOMMUFaultDev {
     IOMMUFaultMode mode;
     bool gone;                  /* hangs in a reset, does not answer at all */
     bool timed_out;             /* a timeout was raised since the last reset */
+    bool ats_gone;              /* the tables gave it no ATS since then */
     uint32_t delay_ms;
 
     uint32_t inv_wedged;
@@ -95,6 +96,7 @@ struct IOMMUFaultDev {
     uint32_t resets;
     uint32_t ctx_refresh;
     uint32_t timeouts;
+    uint32_t ats_again;
 
     QLIST_ENTRY(IOMMUFaultDev) next;
 };
@@ -137,6 +139,9 @@ bool iommu_fault_answer(const IOMMUFaultInv *inv);
 void iommu_fault_given_up(const IOMMUFaultInv *inv);
 void iommu_fault_timed_out(uint16_t sid, unsigned aborted_waits);
 void iommu_fault_timed_out_too(uint16_t sid);
+void iommu_fault_each_timed_out(void (*fn)(uint16_t sid, void *opaque),
+                                void *opaque);
+void iommu_fault_ats_seen(uint16_t sid, bool on);
 void iommu_fault_ctx_refreshed(uint16_t sid);
 void iommu_fault_stall_begin(IOMMUFaultBackend *be);
 void iommu_fault_stall_end(IOMMUFaultBackend *be);

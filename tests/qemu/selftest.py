@@ -89,7 +89,7 @@ IRQ_EVENTQ, IRQ_GERROR = 0, 3
 # iommu-fault-ctl
 (MAGIC, TIMEOUT_MS, FLAGS, TARGET, WEDGE, INV_WEDGED, INV_TOTAL, STALE_OK, STALE_BLOCKED,
  RESETS, DOORBELL, TIMEOUTS, ABORTED, CLEAR, CTX_REFRESH, STALL_MS, INV_AFTER,
- DELAY_MS, TARGET_TIMEOUTS) = range(0, 0x4c, 4)
+ DELAY_MS, TARGET_TIMEOUTS, ATS_AGAIN) = range(0, 0x50, 4)
 (F_ZERO, F_ONES, F_NEVER, F_AHEAD, F_SILENT,
  F_EVENT_LATE, F_HALT, F_DROP_WAIT, F_LAZY, F_FORGET) = (1 << n for n in range(10))
 SLOW = 5
@@ -2401,6 +2401,28 @@ def smmu_slow_beside_dead(m):
     expect("TIMEOUTS, and of each",
            (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
            (1, 1, 0))
+
+
+@test_smmu
+def smmu_ats_again(m):
+    """ATS that is visible again in memory is counted at each CMD_SYNC"""
+    m.fetch_all()
+    m.wedge(1)
+    m.submit(m.dev_inv(1), m.wait())
+    m.step(1000)
+    m.acknowledge()
+    m.sync()
+    expect("ATS_AGAIN before it was taken", m.target(1, ATS_AGAIN), 0)
+    m.set_ste(1, eats=0)
+    m.sync(m.cfgi(1))
+    expect("ATS_AGAIN when it was taken", m.target(1, ATS_AGAIN), 0)
+    m.set_ste(1)
+    m.set_ste(1, eats=0)
+    m.sync()
+    expect("ATS_AGAIN, seen at no CMD_SYNC", m.target(1, ATS_AGAIN), 0)
+    m.set_ste(1)
+    m.sync()
+    expect("ATS_AGAIN of both", (m.target(1, ATS_AGAIN), m.target(2, ATS_AGAIN)), (1, 0))
 
 
 @test_smmu
