@@ -4,11 +4,13 @@
 #define pr_fmt(fmt) "iommu-quarantine: " fmt
 
 #include <linux/atomic.h>
+#include <linux/cpumask.h>
 #include <linux/iommu-quarantine.h>
 #include <linux/nmi.h>
 #include <linux/panic.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
+#include <linux/timekeeping.h>
 
 #include "quarantine.h"
 
@@ -31,17 +33,38 @@ u64 quarantine_counter(enum iommu_quarantine_counter counter)
 	return atomic64_read(&counters[counter]);
 }
 
+/* Far below the shortest period of a watchdog, far above a round of a wait */
+#define TELL_ALL_NS	(250ULL * NSEC_PER_MSEC)
+
+/* Other CPUs may stand with irqs off at a lock that the waiting one holds */
+static void tell_all_watchdogs(void)
+{
+	static atomic64_t told = ATOMIC64_INIT(0);
+	s64 now = ktime_get_mono_fast_ns(), last = atomic64_read(&told);
+	int __maybe_unused cpu;
+
+	if (now - last < (s64)TELL_ALL_NS ||
+	    !atomic64_try_cmpxchg(&told, &last, now))
+		return;
+	touch_all_softlockup_watchdogs();
+#ifdef CONFIG_HARDLOCKUP_DETECTOR_COUNTS_HRTIMER
+	for_each_online_cpu(cpu)
+		watchdog_hardlockup_touch_cpu(cpu);
+#endif
+}
+
 /**
  * iommu_quarantine_wait_for_hardware() - one round of a long, bounded wait
  *
  * Tells the watchdogs that this CPU stands with irqs off because the hardware
- * has not answered yet, and that this will end.
+ * has not answered yet, and others behind it, and that this will end.
  *
  * Context: any.
  */
 void iommu_quarantine_wait_for_hardware(void)
 {
 	touch_nmi_watchdog();
+	tell_all_watchdogs();
 	rcu_cpu_stall_reset();
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_wait_for_hardware);
