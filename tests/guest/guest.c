@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 #include "guest.h"
 
 struct device dev_a, dev_b;
+struct device dev_more[MORE];
+unsigned int n_more;
 struct options opt;
 bool grafted;
 int port_fd = -1;		/* opened by init.c */
@@ -209,6 +212,19 @@ int read_file(const char *path, char *buf, size_t size)
 bool exists(const char *path)
 {
 	return !access(path, F_OK);
+}
+
+unsigned int kmsg_count(const char *word)
+{
+	static char text[1 << 18];
+	const int read_all = 3;
+	unsigned int n = 0;
+	int len = klogctl(read_all, text, sizeof(text) - 1);
+
+	text[len < 0 ? 0 : len] = 0;
+	for (char *p = text; (p = strstr(p, word)); p += strlen(word))
+		n++;
+	return n;
 }
 
 static void tick(void)
@@ -432,7 +448,7 @@ void find_devices(void)
 	int i, count;
 
 	count = scandir("/sys/bus/pci/devices", &names, NULL, by_name);
-	for (i = 0; i < count && n < 2; i++) {
+	for (i = 0; i < count && n_more < MORE; i++) {
 		unsigned int bus, slot, fn;
 		struct device d;
 
@@ -445,7 +461,10 @@ void find_devices(void)
 		if (read_hex(d.dir, "vendor") != IQ_VENDOR ||
 		    read_hex(d.dir, "device") != IQ_EP_DEVICE)
 			continue;
-		*found[n++] = d;
+		if (n < 2)
+			*found[n++] = d;
+		else
+			dev_more[n_more++] = d;
 	}
 }
 

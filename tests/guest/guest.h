@@ -35,6 +35,10 @@ struct device {
 extern struct device dev_a;	/* the one that breaks */
 extern struct device dev_b;	/* its healthy neighbour */
 
+#define MORE	30
+extern struct device dev_more[MORE];	/* some machines have these as well */
+extern unsigned int n_more;
+
 enum vendor { INTEL, AMD, ARM };
 
 struct options {
@@ -85,6 +89,8 @@ void lost_on_purpose(void);
 int write_file(const char *path, const char *text);
 int read_file(const char *path, char *buf, size_t size);
 bool exists(const char *path);
+/* How often @word stands in the kernel's log. */
+unsigned int kmsg_count(const char *word);
 /* Polls @cond(@arg) until it holds; false when @ms have passed. */
 bool wait_for(bool (*cond)(void *), void *arg, unsigned int ms);
 

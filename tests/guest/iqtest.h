@@ -25,6 +25,7 @@
 #define   CTL_AMD_EVENT_LATE	32
 #define   CTL_AMD_HALT		64
 #define   CTL_AMD_DROP_WAIT	128
+#define   CTL_SMMU_LAZY		256
 #define CTL_TARGET		0x0c
 #define CTL_WEDGE		0x10
 #define   WEDGE_HEALTHY		0
@@ -32,6 +33,7 @@
 #define   WEDGE_FOR_EVER	2
 #define   WEDGE_VANISHED	3
 #define   WEDGE_RESET_FAILS	4
+#define   WEDGE_SLOW		5
 #define CTL_INV_WEDGED		0x14
 #define CTL_INV_TOTAL		0x18
 #define CTL_STALE_OK		0x1c
@@ -44,6 +46,8 @@
 #define CTL_CTX_REFRESH		0x38
 #define CTL_STALL_MS		0x3c
 #define CTL_INV_QUEUED_AFTER	0x40
+#define CTL_DELAY_MS		0x44
+#define CTL_ATS_AGAIN		0x4c
 
 /* iommu-fault-endpoint, BAR 0 */
 #define EP_MAGIC		0x00

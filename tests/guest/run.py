@@ -132,7 +132,21 @@ GROUPS = {
     "silent": "iommu_quarantine=quarantine,last_resort=none",
     "busmaster": "iommu_quarantine=quarantine,last_resort=busmaster",
     "silent-panic": "iommu_quarantine=quarantine,last_resort=panic",
+    "silent-back": "iommu_quarantine=quarantine,last_resort=none",
+    # The driver warns of each command that it loses.
+    "amd-full": "iommu_quarantine=quarantine,last_resort=none panic_on_warn=0",
+    "arm": "",
+    "arm-wide": "",
 }
+
+# Beyond the two endpoints that every machine has.
+MORE_ENDPOINTS = {"arm-wide": 30}
+
+
+def more_endpoints(names):
+    """How many of them the scenarios @names need."""
+    return max((MORE_ENDPOINTS.get(group, 0) for name, group in scenario_table()
+                if name in names), default=0)
 
 # The first check that has to fail on the ungrafted kernel (of two that race,
 # either). None: a control, which has to pass there too. What is not here asks
@@ -173,6 +187,7 @@ PLAIN = {
     "failing_reset": "unmap-returned",
     "silent_none": "unmap-returned",
     "silent_busmaster": "unmap-returned",
+    "watchdogs": "unmap-returned",
 }
 
 # Where AMD's flush fails instead: it returns, and the page is somebody else's.
@@ -215,43 +230,24 @@ PLAIN_AMD = {
     "silent_busmaster": "port-stopped",
     # A hundred milliseconds for each of a thousand
     "many": "unmap-returned",
+    "watchdogs": "reused-pages-damaged",
+    "silent_back": "tainted",
+    "amd_silent_full": "tainted",
 }
 
-# As AMD's: the flush returns.
-PLAIN_ARM = {
-    "healthy": None,
-    "healthy_neighbour": None,
-    "wedge_unmap": "reused-pages-damaged",
-    "wedge_irqs_off": "reused-pages-damaged",
-    "wedge_writing": "stale-writes-after-return",
-    "recover": "reused-pages-damaged",
-    "twice": "reused-pages-damaged",
-    "probe": "reused-pages-damaged",
-    "idle_reset": "reused-pages-damaged",
-    "attach_fenced": "reused-pages-damaged",
-    "attach_busy": "reused-pages-damaged",
-    "four_cpus": "reused-pages-damaged",
-    "both": "reused-pages-damaged",
-    "vanished": "pages-intact",
-    "old_hardware": "reused-pages-damaged",
-    "slow_hardware": "reused-pages-damaged",
-    "neighbour_unmaps": "state-quarantined",
-    "neighbour_quiet": "state-quarantined",
-    "shared_domain": "stale-writes-through|reused-pages-damaged",
-    "hold_flush": "second-page-damaged|reused-pages-damaged",
+# As AMD's: the flush returns. Its driver's remove() takes half a second for each
+# mapping, since its poller doubles its steps.
+PLAIN_ARM = {name: check for name, check in PLAIN_AMD.items() if not name.startswith("amd_")} | {
     "hold_attach": "stale-writes-after-attach|reused-pages-damaged",
-    "unbind_bind": "reused-pages-damaged",
-    "remove_quarantined": "reused-pages-damaged",
-    "remove_pending": "reused-pages-damaged",
-    "rescan_quarantined": "state-quarantined",
-    "rescan_wedged": "page-intact",
-    "failing_reset": "reused-pages-damaged",
-    "silent_none": "tainted",
-    "silent_busmaster": "port-stopped",
-    # Half a second for each mapping: the driver's poller doubles its steps.
-    "many": "unmap-returned",
     "unbind_wedged": "unbind-returned",
     "remove_wedged": "remove-returned",
+    "arm_gerror_cpu": "reused-pages-damaged",
+    "arm_flood": "reused-pages-damaged",
+    "arm_lazy": "reused-pages-damaged",
+    "arm_slow_neighbour": "reused-pages-damaged",
+    "arm_two_dead": "reused-pages-damaged",
+    "arm_batch": "reused-pages-damaged",
+    "arm_batch_two": "reused-pages-damaged",
 }
 
 # What the ungrafted kernel is asked on another machine than its vendor's first.
@@ -396,11 +392,11 @@ class Vm:
     """Runs QEMU to its end or to our deadlines, and collects the lines."""
 
     def __init__(self, guest, machine, tag, args, cpus=4, deadline=300, idle=60,
-                 on_line=None, accel=("-accel", "tcg,thread=multi")):
+                 on_line=None, accel=("-accel", "tcg,thread=multi"), more=0):
         self.lines = []
         self.why = None          # why it did not come to a proper end
         self.on_line = on_line
-        self.accel = accel
+        self.accel, self.more = accel, more
         self.guest, self.machine, self.args = guest, machine, args
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
@@ -422,6 +418,11 @@ class Vm:
             "-device", "pcie-root-port,id=rp2,chassis=2,slot=2",
             "-device", "iommu-fault-endpoint,bus=rp1" + machine.endpoint,
             "-device", "iommu-fault-endpoint,bus=rp2" + machine.endpoint,
+            *(word for n in range(3, 3 + self.more) for word in (
+                # Ports as functions: the root bus has 32 slots.
+                "-device", f"pcie-root-port,id=rp{n},chassis={n},slot={n},"
+                           f"multifunction=on,addr={0x10 + (n - 3) // 8:#x}.{(n - 3) % 8}",
+                "-device", f"iommu-fault-endpoint,bus=rp{n}" + machine.endpoint)),
             "-device", "virtio-serial-pci",
             "-chardev", f"file,id=ktap,path={self.ktap}",
             "-device", "virtserialport,chardev=ktap,name=iq.ktap",
@@ -677,7 +678,8 @@ def grafted_jobs(guest, machines, only, ktap, _again):
 
     def job(machine, group, names):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
-                deadline=600, idle=240 if group == "slow" else 120).run()
+                deadline=600, idle=240 if group == "slow" else 120,
+                more=more_endpoints(names)).run()
         for result in results_of(vm, names):
             ktap.add(f"{machine}/", result)
 
@@ -686,7 +688,7 @@ def grafted_jobs(guest, machines, only, ktap, _again):
         for machine in machines:
             names = [n for n, g in table if g == group and (not only or n in only)]
             if names and (group == "main" or machine in firsts and
-                          group not in set(VENDORS) - {vendor_of(machine)}):
+                          group.split("-")[0] not in set(VENDORS) - {vendor_of(machine)}):
                 jobs.append((names, functools.partial(job, machine, group, names)))
     return jobs
 
@@ -706,7 +708,8 @@ def judge_plain(result, want):
 
 PLAIN_VMS = 4
 # Leaves a command buffer that stands still for ever.
-PLAIN_ALONE = {"amd_halt"}
+PLAIN_ALONE = {"amd_halt", "silent_back", "amd_silent_full", "watchdogs", "arm_batch",
+               "arm_batch_two"}
 
 
 def plain_table(machine):
@@ -719,7 +722,7 @@ def plain_jobs(guest, machines, only, ktap, again):
 
     def job(machine, tag, todo):
         vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=3000",
-                deadline=240, idle=100)
+                deadline=240, idle=100, more=more_endpoints(todo))
         for verdict in run_or_recall(vm, again, lambda: [
                 judge_plain(result, plain_table(machine)[result.name])
                 for result in results_of(vm, todo)]):
@@ -828,6 +831,25 @@ MUTANTS = [
     ("arm-trust-the-sync", SMMU,
      r"if \(READ_ONCE\(smmu_quarantine_word\) >> 1 == wait->word >> 1\)", "if (true)",
      "shared_domain", "stale-writes-through", ("arm",)),
+    ("amd-full-in-silence", AMD,
+     r"\tamd_declare_lost\(iommu\);\n(\t/\* What it was not told)", "\t/* What it was not told",
+     "amd_silent_full", "losses-counted", ("amd",)),
+    ("amd-lost-for-ever", AMD,
+     r"if \(unlikely\(READ_ONCE\(unit->lost\)\)\)\n", "if (false)\n", "silent_back",
+     "recovered", ("amd",)),
+    ("arm-lost-for-ever", SMMU,
+     r"if \(unlikely\(READ_ONCE\(unit->lost\)\)\)\n", "if (false)\n", "silent_back",
+     "no-losses-later", ("arm",)),
+    ("arm-lost-in-silence", SMMU,
+     r"\t\tsmmu_declare_lost\(unit\);\n\t\treturn -ETIMEDOUT;\n",
+     "\t\tif (!READ_ONCE(unit->lost))\n\t\t\tsmmu_declare_lost(unit);\n\t\treturn -ETIMEDOUT;\n",
+     "silent_back", "second-loss-counted", ("arm",)),
+    ("arm-irq-only", SMMU,
+     r"(?<=void smmu_quarantine_gerror\(struct arm_smmu_device \*smmu\)\n\{\n)"
+     r"\tif \(!iommu_quarantine_reports\(\)\)", "\tif (!iommu_quarantine_reports() || !in_hardirq())",
+     "arm_gerror_cpu", "unmap-returned", ("arm",)),
+    ("arm-not-muted", SMMU, r"\treturn muted;\n", "\treturn false;\n", "arm_flood",
+     "neighbour-event-told", ("arm",)),
 ]
 
 
@@ -877,7 +899,9 @@ def run_mutants(arch, chosen, ktap, again):
     def job(name, scenario, check, machine, kernel):
         mutated = copy.copy(guest)
         mutated.kernel = kernel
-        vm = Vm(mutated, machine, name, f"iq.run={scenario}", deadline=240, idle=100)
+        vm = Vm(mutated, machine, name,
+                f"iq.run={scenario} {GROUPS[dict(scenario_table())[scenario]]}",
+                deadline=240, idle=100, more=more_endpoints([scenario]))
 
         def judge():
             result = results_of(vm, [scenario])[0]

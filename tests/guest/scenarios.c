@@ -83,15 +83,21 @@ static void check_recovered(struct device *d)
 	healthy_io(d);
 }
 
+/* What AMD's driver says of each wait that it gives up */
+#define COMPLETION_WAIT	"Completion-Wait loop timed out"
+
 static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int flags)
 {
 	u32 page = map_with_ats(d, 1);
+	unsigned int said;
 	struct iq_unmap u;
 
 	wedge(d, mode);
+	said = kmsg_count(COMPLETION_WAIT);
 	u = unmap(CPU_CULPRIT, page, 1, REUSED | flags);
 	check_fenced(d, &u);
 	check_eq(u.timeouts, 1, "timeouts-at-return");
+	check_le(kmsg_count(COMPLETION_WAIT) - said, 1, "completion-wait-lines");
 	return page;
 }
 
@@ -1044,6 +1050,28 @@ static void s_hold_flush(void)
 		again("the fence was not held all the time");
 }
 
+/* A fenced device was attached to a private domain, with the work held. */
+static void check_attached(u32 page)
+{
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_eq(damaged(page, 1, 0), 0, "page-intact");
+	/* Seen in memory, which a write of the device may miss. */
+	if (opt.vendor == ARM)
+		check_eq(ctl_read(&dev_a, CTL_ATS_AGAIN), 0, "eats-visible-again");
+	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+}
+
+static void check_detached(void)
+{
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
+	check_eq((u64)-detach(&dev_a), 0, "detach");
+	check_recovered(&dev_a);
+}
+
 /*
  * DESIGN 5: an attach rewrites the entry while the fence runs. Whatever it
  * stores has no ATS permission in it. In legacy mode that is the context entry;
@@ -1080,16 +1108,9 @@ static void s_hold_attach(void)
 	require(job_wait(second, opt.limit_ms), "attach-returned", "errno %ld",
 		-job_ret(second));
 	check_eq((u64)-job_ret(second), 0, "attach-errno");
-	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_attached(page);
 	check_fenced(&dev_a, &u);
-	check_eq(damaged(page, 1, 0), 0, "page-intact");
-	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
-	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
-	check_quarantined(&dev_a, base_a, 1);
-	check_eq((u64)-flr(&dev_a), 0, "flr");
-	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
-	check_eq((u64)-detach(&dev_a), 0, "detach");
-	check_recovered(&dev_a);
+	check_detached();
 	if (!held)
 		again("the fence was not held all the time");
 }
@@ -1112,16 +1133,8 @@ static void s_attach_fenced(void)
 	u = unmap(CPU_CULPRIT, page, 1, REUSED);
 	check_fenced(&dev_a, &u);
 	check_eq((u64)-attach(&dev_a), 0, "attach");
-	ctl_write(&dev_a, CTL_DOORBELL, 1);
-	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
-	check_eq(damaged(page, 1, 0), 0, "page-intact");
-	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
-	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
-	check_quarantined(&dev_a, base_a, 1);
-	check_eq((u64)-flr(&dev_a), 0, "flr");
-	require(wait_state(&dev_a, "healthy", opt.limit_ms), "recovered", "%s", dev_a.bdf);
-	check_eq((u64)-detach(&dev_a), 0, "detach");
-	check_recovered(&dev_a);
+	check_attached(page);
+	check_detached();
 }
 
 /* ---- interrupt remapping on the same queue ---- */
@@ -1456,6 +1469,345 @@ static void s_silent_panic(void)
 	check(false, "panicked", "the flush returned instead");
 }
 
+/*
+ * C1, last_resort=none. Each flush that returns unprotected is counted, and when
+ * the IOMMU answers again the device that was the matter is fenced like any
+ * other. Red: plain, amd-lost-for-ever, arm-lost-for-ever.
+ */
+static void s_silent_back(void)
+{
+	unsigned long lost, again;
+	struct iq_unmap u;
+	u32 page[2];
+
+	if (opt.vendor == INTEL)
+		skip("VT-d is given up for good");
+	begin();
+	for (int i = 0; i < 2; i++)
+		page[i] = map_with_ats(&dev_a, 1);
+	unmap_wait(silence());
+	check(tainted_machine_check(), "tainted", "machine check");
+	lost = stat_of("lost ");
+	check_ge(lost, 1, "loss-counted");
+	unmap(CPU_CULPRIT, page[0], 1, IQ_F_REUSE);
+	again = stat_of("lost ");
+	check_ge(again, lost + 1, "second-loss-counted");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 0, "timeouts-of-a-silent-one");
+
+	ctl_write(&dev_a, CTL_FLAGS, 0);
+	u = unmap(CPU_CULPRIT, page[1], 1, REUSED);
+	check_eq(u.bad_pages, 0, "reused-pages-damaged");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_ge(ctl_read(&dev_a, CTL_STALE_BLOCKED), 1, "stale-writes-blocked");
+	/* C3: what was queued by then, which is the second flush's. */
+	check_le(ctl_read(&dev_a, CTL_INV_QUEUED_AFTER), 1, "invalidations-after-timeout");
+	check_eq(stat_of("lost "), again, "no-more-losses");
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	/* It waits for the hardware as before: the next one costs no loss either. */
+	ctl_write(&dev_a, CTL_CLEAR, 1);
+	ctl_write(&dev_a, CTL_TIMEOUT_MS, 2000);
+	require(!write_file(WAIT_BOUND, "4000000000"), "bound-set", WAIT_BOUND);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_eq(stat_of("lost "), again, "no-losses-later");
+	check_quarantined(&dev_a, base_a, 2);
+	require(!write_file(WAIT_BOUND, "0"), "bound-reset", WAIT_BOUND);
+}
+
+/*
+ * C1, C3, last_resort=none: flushes go on until the command buffer of the silent
+ * IOMMU is full. None hangs, and each one is counted. Red: plain,
+ * amd-full-in-silence.
+ */
+static void s_amd_silent_full(void)
+{
+	const unsigned int pages = 300;
+	unsigned long lost;
+	struct iq_unmap u;
+	u32 first;
+
+	needs_hold(WAIT_BOUND);
+	begin();
+	first = map_with_ats(&dev_b, pages);
+	unmap_wait(silence());
+	check(tainted_machine_check(), "tainted", "machine check");
+	lost_on_purpose();
+	lost = stat_of("lost ");
+	for (u32 i = 0; i < pages; i += 50) {
+		u = unmap(CPU_CULPRIT, first + i, 50, 0);
+		note("longest_unmap_us", u.max_ns / 1000);
+	}
+	check_ge(kmsg_count("Command buffer timeout"), 1, "buffer-was-full");
+	check_ge(stat_of("lost ") - lost, pages, "losses-counted");
+}
+
+/* ---- CPUs that wait for the one that waits for the hardware ---- */
+
+/*
+ * C3: hardware takes its time, and a second CPU stands with irqs off behind the
+ * flush, perhaps at a lock of the driver: no watchdog barks at either. Red: plain;
+ * soft lockup (the machine's end) where only the waiting CPU's were told.
+ */
+static void s_watchdogs(void)
+{
+	static const char thresh[] = "/proc/sys/kernel/watchdog_thresh";
+	struct job *first, *second;
+	unsigned int said;
+	struct iq_unmap u;
+	u32 page;
+
+	begin();
+	require(exists(thresh), "watchdogs", "%s", thresh);
+	page = map_with_ats(&dev_a, 2);
+	/* A CPU counts as locked up after two or three times that. */
+	require(!write_file(thresh, "2"), "thresh-set", "%s", thresh);
+	ctl_write(&dev_a, CTL_TIMEOUT_MS, 9000);
+	said = kmsg_count("LOCKUP");
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	second = unmap_prepare(CPU_SECOND, page + 1, 1, REUSED | IQ_F_IRQS_OFF);
+	first = unmap_start(CPU_CULPRIT, page, 1, REUSED);
+	wait_for(invalidation_ignored, &dev_a, opt.limit_ms);
+	job_go(second);
+	u = unmap_wait(first);
+	check_fenced(&dev_a, &u);
+	u = unmap_wait(second);
+	check_fenced(&dev_a, &u);
+	require(!write_file(thresh, "10"), "thresh-reset", "%s", thresh);
+	check_eq(kmsg_count("LOCKUP") - said, 0, "no-watchdog-barks");
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_quarantined(&dev_a, base_a, 1);
+}
+
+/* ---- SMMUv3 ---- */
+
+/* The irq's number in /proc/interrupts, or -1. */
+static int irq_named(const char *name)
+{
+	static char text[65536];
+	char *p;
+
+	if (read_file("/proc/interrupts", text, sizeof(text)) < 0)
+		return -1;
+	p = strstr(text, name);
+	if (!p)
+		return -1;
+	while (p > text && p[-1] != '\n')
+		p--;
+	return atoi(p);
+}
+
+/*
+ * R12: the error's irq belongs to the CPU that polls with irqs off, so that
+ * nobody but the poller can notice. Red: plain, arm-irq-only.
+ */
+static void s_arm_gerror_cpu(void)
+{
+	char path[64], cpu[16];
+	int irq = irq_named("gerror");
+
+	require(irq > 0, "irq-found", "of the SMMU's global errors: %d", irq);
+	begin();
+	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", irq);
+	snprintf(cpu, sizeof(cpu), "%d", CPU_CULPRIT);
+	require(!write_file(path, cpu), "irq-pinned", "%s to CPU %s", path, cpu);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, IQ_F_IRQS_OFF);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	write_file(path, "0-3");
+}
+
+/*
+ * C4, C9: a fenced device writes at full rate, and each write is an event; its
+ * neighbour's own fault is still told. Red: plain, arm-not-muted.
+ */
+static void s_arm_flood(void)
+{
+	unsigned int said, blocked;
+	struct iq_unmap u;
+	char client[40];
+	u32 page, other;
+
+	needs_hold(HOLD_WORK);
+	begin();
+	page = map_with_ats(&dev_b, 1);
+	other = map_with_ats(&dev_a, 1);
+	unmap(CPU_CULPRIT, other, 1, 0);
+	/* The work would block it: it writes because that is held. */
+	if (grafted)
+		require(!write_file(HOLD_WORK, "1"), "work-hold-armed", HOLD_WORK);
+	wedge(&dev_b, WEDGE_UNTIL_RESET);
+	u = unmap(CPU_CULPRIT, page, 1, REUSED);
+	check_fenced(&dev_b, &u);
+	blocked = ctl_read(&dev_b, CTL_STALE_BLOCKED);
+	for (int i = 0; i < 100; i++)
+		ctl_write(&dev_b, CTL_DOORBELL, 1);
+	check_ge(ctl_read(&dev_b, CTL_STALE_BLOCKED), blocked + 100, "queue-was-flooded");
+	snprintf(client, sizeof(client), "client: %s", dev_a.bdf);
+	said = kmsg_count(client);
+	check(!(ep_cmd(&dev_a, EP_WRITE_UNTRANSLATED, other, 0xbad) & EP_ST_OK), "dma-refused",
+	      "of what is not mapped");
+	usleep(200000);
+	check_ge(kmsg_count(client) - said, 1, "neighbour-event-told");
+	require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
+	check_quarantined(&dev_b, base_b, 1);
+	check_eq(ctl_read(&dev_b, CTL_TIMEOUTS), 1, "timeouts");
+}
+
+/* C1: CFGI and TLBI work no sooner than at the CMD_SYNC. Red: plain. */
+static void s_arm_lazy(void)
+{
+	begin();
+	ctl_write(&dev_a, CTL_FLAGS, CTL_SMMU_LAZY);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_innocent(&dev_b, base_b);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+}
+
+/* All of @d in one domain of the first, with one page of it in each one's ATC. */
+static u32 share_a_page(struct device **d, unsigned int n)
+{
+	u32 page;
+
+	check_eq((u64)-attach(d[0]), 0, "attach");
+	for (unsigned int i = 1; i < n; i++)
+		require(!attach_peers(d[i], d[0]), "attach-to-peers", "%s", d[i]->bdf);
+	page = map_private_pages(d[0], 1);
+	for (unsigned int i = 0; i < n; i++)
+		require(ep_cmd(d[i], EP_FETCH, page, 0) & EP_ST_OK, "fetched", "%s", d[i]->bdf);
+	/* All have returned, and there is room for so many only. */
+	jobs_forget();
+	return page;
+}
+
+/* After a reset of the dead ones: to where they come from. */
+static void unshare(struct device **d, unsigned int n)
+{
+	while (n--)
+		check_eq((u64)-detach(d[n]), 0, "detach");
+	jobs_forget();
+}
+
+/*
+ * C4, C5: one batch asks @n devices, of which those in @dead never answer. They
+ * go, and no other; and the others lose nothing.
+ */
+static void batch(struct device **d, unsigned int n, const unsigned int *dead,
+		  unsigned int n_dead)
+{
+	unsigned int timeout = ctl_read(d[0], CTL_TIMEOUT_MS), stall;
+	unsigned int base[2 + MORE];
+	struct iq_unmap u;
+	bool is_dead;
+	u32 page;
+
+	page = share_a_page(d, n);
+	for (unsigned int i = 0; i < n; i++)
+		base[i] = broken_count(d[i]);
+	for (unsigned int i = 0; i < n_dead; i++)
+		wedge(d[dead[i]], WEDGE_UNTIL_RESET);
+	stall = ctl_read(d[0], CTL_STALL_MS);
+	u = unmap(CPU_CULPRIT, page, 1, REUSED);
+	stall = ctl_read(d[0], CTL_STALL_MS) - stall;
+	for (unsigned int i = 0; i < n_dead; i++)
+		ctl_write(d[dead[i]], CTL_DOORBELL, 1);
+	check_eq(u.bad_pages + damaged(page, 1, 0), 0, "reused-pages-damaged");
+	/*
+	 * C3: the batch once, and each dead one once more, alone. Those of a batch
+	 * expire together, but perhaps with an error each.
+	 */
+	check_le(stall, (1 + n_dead) * timeout + 9 * timeout / 10, "stood-still-ms");
+	check_le(ctl_read(d[0], CTL_TIMEOUTS), 2 * n_dead, "timeouts");
+	note("timeouts", ctl_read(d[0], CTL_TIMEOUTS));
+	note("stood_still_ms", stall);
+	for (unsigned int i = 0; i < n; i++) {
+		is_dead = false;
+		for (unsigned int k = 0; k < n_dead; k++)
+			is_dead |= dead[k] == i;
+		if (is_dead) {
+			check_eq(ctl_read(d[i], CTL_STALE_OK), 0, "stale-writes-through");
+			check_quarantined(d[i], base[i], 1);
+			check_eq((u64)-flr(d[i]), 0, "flr");
+			require(wait_state(d[i], "healthy", opt.limit_ms), "recovered", "%s",
+				d[i]->bdf);
+			continue;
+		}
+		check_eq(ep_read(d[i], EP_ATC_ENTRIES), 0, "neighbour-was-asked");
+		check(state_is(d[i], "healthy"), "neighbour-healthy", "%s", d[i]->bdf);
+		check_eq(broken_count(d[i]) - base[i], 0, "neighbour-broken-count");
+	}
+	unshare(d, n);
+}
+
+/*
+ * C5: in the batch of a dead device, a neighbour takes its time and answers. Not
+ * by elapsed time: it stays. Red: plain.
+ */
+static void s_arm_slow_neighbour(void)
+{
+	struct device *all[] = { &dev_a, &dev_b };
+	const unsigned int dead = 0;
+
+	begin();
+	ctl_write(&dev_a, CTL_TIMEOUT_MS, 1000);
+	ctl_write(&dev_b, CTL_DELAY_MS, 600);
+	wedge(&dev_b, WEDGE_SLOW);
+	batch(all, 2, &dead, 1);
+	check_eq(ctl_read(&dev_b, CTL_WEDGE), WEDGE_SLOW, "was-slow-all-along");
+	ctl_write(&dev_b, CTL_DELAY_MS, 0);
+}
+
+/* C3: two dead devices, and nobody else, in one batch. Red: plain. */
+static void s_arm_two_dead(void)
+{
+	struct device *all[] = { &dev_a, &dev_b };
+	static const unsigned int dead[] = { 0, 1 };
+
+	begin();
+	batch(all, 2, dead, 2);
+}
+
+/* 32 devices: the batches of CMD_ATC_INVs are as long. */
+static void all_devices(struct device **d)
+{
+	if (n_more < MORE)
+		skip("needs 32 endpoints");
+	begin();
+	d[0] = &dev_a;
+	d[1] = &dev_b;
+	for (unsigned int i = 0; i < MORE; i++)
+		d[2 + i] = &dev_more[i];
+}
+
+/* C4, C5: a batch of 32, and the dead one anywhere in it. Red: plain. */
+static void s_arm_batch(void)
+{
+	static const unsigned int dead[] = { 0, 1, 15, 30, 31 };
+	struct device *d[2 + MORE];
+
+	all_devices(d);
+	for (unsigned int i = 0; i < ARRAY_SIZE(dead); i++) {
+		ctl_write(&dev_a, CTL_CLEAR, 1);
+		batch(d, ARRAY_SIZE(d), &dead[i], 1);
+	}
+}
+
+/* C3, C5: two dead ones of 32, side by side and at both ends. Red: plain. */
+static void s_arm_batch_two(void)
+{
+	static const unsigned int dead[][2] = { { 0, 31 }, { 14, 15 } };
+	struct device *d[2 + MORE];
+
+	all_devices(d);
+	for (unsigned int i = 0; i < ARRAY_SIZE(dead); i++) {
+		ctl_write(&dev_a, CTL_CLEAR, 1);
+		batch(d, ARRAY_SIZE(d), dead[i], 2);
+	}
+}
+
 const struct scenario scenarios[] = {
 	{ "healthy", "main", s_healthy },
 	{ "healthy_neighbour", "main", s_healthy_neighbour },
@@ -1504,6 +1856,16 @@ const struct scenario scenarios[] = {
 	{ "silent_none", "silent", s_silent_none },
 	{ "silent_busmaster", "busmaster", s_silent_busmaster },
 	{ "silent_panic", "silent-panic", s_silent_panic },
+	{ "watchdogs", "main", s_watchdogs },
+	{ "silent_back", "silent-back", s_silent_back },
+	{ "amd_silent_full", "amd-full", s_amd_silent_full },
+	{ "arm_gerror_cpu", "arm", s_arm_gerror_cpu },
+	{ "arm_flood", "arm", s_arm_flood },
+	{ "arm_lazy", "arm", s_arm_lazy },
+	{ "arm_slow_neighbour", "arm", s_arm_slow_neighbour },
+	{ "arm_two_dead", "arm", s_arm_two_dead },
+	{ "arm_batch", "arm-wide", s_arm_batch },
+	{ "arm_batch_two", "arm-wide", s_arm_batch_two },
 	{ "bench_unmap", "bench", s_bench_unmap },
 	{ "bench_unmap_shared", "bench", s_bench_unmap_shared },
 };
