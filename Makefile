@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # The user's trees reach the scripts through the environment.
-export KERNEL QEMU_SRC FORCE CHECK_DEPS IQ_CACHE IQ_JOBS
+export KERNEL QEMU_SRC FORCE CHECK_DEPS IQ_CACHE IQ_JOBS KERNELS KABI_CONFIG KABI_ARCH
 ifndef IQ_CACHE
 unexport IQ_CACHE
 endif
@@ -36,11 +36,17 @@ help:
 	@echo '  make ungraft KERNEL=<tree>    take it out again'
 	@echo '  make series KERNEL=<tree> OUT=<dir>   the same as patches for git am, by part'
 	@echo '  make patch KERNEL=<tree> [OUT=<file>] the same as one diff'
+	@echo '  make kabi KERNEL=<tree>       layouts and symbol versions, against the ungrafted'
+	@echo '                         tree; KABI_CONFIG=<file>, KABI_ARCH=x86|arm64'
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
 	@echo 'Single suites:'
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
 	@echo '  make check-graft       graft refuses what it does not understand'
 	@echo '  make check-series      the series makes the grafted tree, and is for review'
+	@echo '  make check-bisect      each commit of the series compiles'
+	@echo '  make check-kabi        what make kabi sees, on made-up objects'
+	@echo '  make check-module      the SMMUv3 driver as a module'
+	@echo '  make check-distro      Debian'\''s full configuration, no new warning'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc, house rules'
 	@echo '  make check-static      sparse, compiler warnings'
@@ -52,6 +58,12 @@ help:
 	@echo 'Figures:'
 	@echo '  make bench             what a healthy device pays: ratios, grafted against'
 	@echo '                         ungrafted (VENDOR=... as above)'
+	@echo 'Many kernels:'
+	@echo '  make matrix            graft and compile all that the archive has, or'
+	@echo '                         KERNELS="7.2 <tree>"; ARGS="--kunit --distro-config'
+	@echo '                         --scenarios <name,...|all>"; the table with times is'
+	@echo '                         left in out/matrix.md of the cache'
+	@echo '  make check KERNELS="..."      make check, then the matrix of these'
 	@echo 'Steps (the above do what they need of these):'
 	@echo '  make deps              install what is needed, with apt'
 	@echo '  make sources           fetch and unpack Linux, QEMU and tools'
@@ -85,7 +97,7 @@ kernel: deps
 
 need_out = $(if $(OUT),,$(error say where to: make $@ KERNEL=<tree> OUT=<dir>))
 
-.PHONY: graft ungraft callouts series patch
+.PHONY: graft ungraft callouts series patch kabi matrix
 graft:
 	$(need_kernel)
 	@/usr/bin/python3 scripts/graft.py graft '$(KERNEL)'
@@ -102,6 +114,13 @@ series:
 patch:
 	$(need_kernel)
 	@/usr/bin/python3 scripts/series.py patch '$(KERNEL)' $(if $(OUT),'$(OUT)')
+
+kabi: deps
+	$(need_kernel)
+	@scripts/kabi.sh
+
+matrix: deps
+	@scripts/matrix.sh $(ARGS) $(KERNELS)
 
 callouts:
 	@/usr/bin/python3 scripts/graft.py callouts

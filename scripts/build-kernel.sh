@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # build-kernel.sh plain|grafted [OPTION]...
 #   --arch x86|arm64         which kernel, default x86; arm64 is cross-built
+#   --base-config FILE       start from this full configuration; what it asks for
+#                            and this tree or compiler has not is left out
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
 #   --name NAME              build tree's name, instead of "plain" or "grafted";
@@ -16,7 +18,7 @@ set -euo pipefail
 
 usage()
 {
-	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
+	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
 }
 
 kind=${1:-}
@@ -29,12 +31,17 @@ arch=x86
 name=$kind
 targets=
 names=
+base=()
 extra=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--config-fragment)
 		[ -r "${2:-}" ] || die "cannot read the configuration fragment '${2:-}'"
 		extra+=("$(realpath "$2")")
+		shift 2 ;;
+	--base-config)
+		[ -r "${2:-}" ] || die "cannot read the configuration '${2:-}'"
+		base=("$(realpath "$2")")
 		shift 2 ;;
 	--arch|--fragments|--name|--targets)
 		[ -n "${2:-}" ] || usage
@@ -113,13 +120,13 @@ done
 fragments+=("${extra[@]}")
 
 # Configure anew only when an input changed: a new autoconf.h rebuilds a lot.
-stamp=$(cat "${fragments[@]}" "$src/drivers/iommu/Kconfig" \
+stamp=$(cat "${base[@]}" "${fragments[@]}" "$src/drivers/iommu/Kconfig" \
 	$([ "$kind" = plain ] || find "$src/drivers/iommu/quarantine" -name Kconfig | sort) \
 	| sha256sum)
 if [ ! -e "$obj/.config" ] || [ "$(cat "$obj/.iq-config" 2>/dev/null)" != "$stamp" ]; then
 	rm -f "$obj/.iq-config"
 	if ! (cd "$src" && scripts/kconfig/merge_config.sh -n -O "$obj" \
-	      "${fragments[@]}") >"$obj/config.log" 2>&1; then
+	      "${base[@]}" "${fragments[@]}") >"$obj/config.log" 2>&1; then
 		tail -n 20 "$obj/config.log" >&2
 		die "configuring $id-$name failed, see $obj/config.log"
 	fi

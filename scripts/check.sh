@@ -52,6 +52,11 @@ suite_style() { scripts/check-style.sh; }
 suite_sources() { tests/sources/run.sh; }
 suite_graft() { tests/graft/run.sh; }
 suite_series() { tests/series/run.sh; }
+suite_bisect() { scripts/check-bisect.sh; }
+suite_module() { scripts/check-module.sh; }
+suite_kabi() { tests/kabi/run.sh; }
+suite_distro() { scripts/check-distro.sh; }
+suite_matrix() { scripts/matrix.sh $KERNELS; }
 suite_text() { scripts/check-text.sh; }
 suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
@@ -60,10 +65,11 @@ suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirnam
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 
-all="build style sources graft series text static rules models faultmodel scenarios mutants"
+all="build style sources graft series kabi text static rules models faultmodel scenarios mutants"
+[ -z "${KERNELS:-}" ] || all="$all matrix"
 [ $# -gt 0 ] || set -- $all
 for name; do
-	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all"
+	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect module distro matrix"
 done
 
 take_lock check

@@ -17,7 +17,7 @@ coccinelle python3
 pkg-config ninja-build libglib2.0-dev zlib1g-dev libfdt-dev device-tree-compiler
 python3-venv
 seabios qemu-system-data
-sparse spin ccache
+sparse spin ccache dwarves
 ca-certificates debian-archive-keyring file rsync tar xz-utils gzip patch util-linux
 git
 '

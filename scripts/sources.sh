@@ -5,6 +5,8 @@
 # sources.sh list                     print what the cache holds
 # sources.sh version X.Y              fetch linux-source-X.Y too and print where
 #                                     it is; status 3: the archive has none
+# sources.sh config X.Y x86|arm64     fetch Debian's configuration of that version
+#                                     and print where it is; status 3: none
 # sources.sh offered                  print the versions that the archive has
 #
 # Everything comes from the Debian archive, through apt, from the mirror that
@@ -49,6 +51,10 @@ apt_setup()
 	Acquire::PDiffs "false";
 	Acquire::Retries "3";
 	CONF
+	if [ -n "${apt_arch:-}" ]; then
+		printf '%s\n' "APT::Architecture \"$apt_arch\";" "#clear APT::Architectures;" \
+			"APT::Architectures { \"$apt_arch\"; };" >>"$apt_dir/apt.conf"
+	fi
 	sources=$(/usr/bin/python3 "$IQ_ROOT/scripts/apt-private.py" "$type" "$@")
 	sources+=$'\nTargets: '$([ "$type" = deb ] && echo Packages || echo Sources)
 	if [ ! -e "$apt_dir/fresh" ] || [ "$(cat "$apt_dir/sources.d/iq.sources" 2>/dev/null)" != "$sources" ]; then
@@ -319,6 +325,43 @@ version()
 	current "kernel-$1"
 }
 
+# config X.Y ARCH: the package is of the architecture whose kernel it configures
+config()
+{
+	local package=linux-config-$1 arch version file dest tmp
+
+	case ${2:-} in
+	x86) arch=amd64 ;;
+	arm64) arch=arm64 ;;
+	*) die "usage: sources.sh config X.Y x86|arm64" ;;
+	esac
+	dest=$IQ_CACHE/config/debian-$1-$arch
+	if [ -s "$dest" ]; then
+		echo "$dest"
+		return
+	fi
+	need xz tar
+	# shellcheck disable=SC2086 # a list of suites
+	apt_arch=$arch apt_setup "config-$arch" deb $kernel_suites
+	for version in $(versions "$package" Packages); do
+		file=${package}_${version#*:}_$arch.deb
+		if ! fetch "$package" "$version" binary "$file"; then
+			say "$package $version is in the lists but cannot be had: trying the next one"
+			continue
+		fi
+		mkdir -p "$IQ_CACHE/config"
+		tmp=$IQ_CACHE/config/.new.$$
+		dpkg --fsys-tarfile "$dl/$file" |
+			tar -xO "./usr/src/$package/config.${arch}_none_$arch.xz" | xz -dc >"$tmp"
+		[ -s "$tmp" ] || die "$file has no configuration config.${arch}_none_$arch"
+		mv "$tmp" "$dest"
+		echo "$dest"
+		return
+	done
+	say "the archive has no $package for $arch"
+	return 3
+}
+
 offered()
 {
 	# shellcheck disable=SC2086
@@ -452,6 +495,8 @@ path)
 version)
 	mkdir -p "$IQ_CACHE/src"
 	(take_lock sources-kernel; version "${2:-}") ;;
+config)
+	(take_lock sources-kernel; config "${2:-}" "${3:-}") ;;
 offered)
 	(take_lock sources-kernel; offered) ;;
 list)
@@ -459,5 +504,5 @@ list)
 		[ ! -e "$record" ] || sed -n 2p "$record"
 	done ;;
 *)
-	die "usage: sources.sh kernel|qemu|tools|all | path kernel|qemu|tools | version X.Y | offered | list" ;;
+	die "usage: sources.sh kernel|qemu|tools|all | path kernel|qemu|tools | version X.Y | config X.Y ARCH | offered | list" ;;
 esac

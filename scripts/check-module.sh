@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# check-module.sh: the SMMUv3 driver as a module links with its backend, and
+# the core, which is built in, exports all that it needs. KTAP on stdout.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$IQ_ROOT/scripts/ktap.sh"
+
+config=$IQ_ROOT/tests/config/smmu-module.config
+obj=$("$IQ_ROOT/scripts/build-kernel.sh" grafted --arch arm64 --name module --config-fragment "$config")
+module=$obj/drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko
+nm=aarch64-linux-gnu-nm
+
+# What the module takes from the core.
+taken() { $nm -u "$module" | awk '{ print $2 }' | grep -E '^iommu_(quarantine|report)' | sort; }
+exported() { awk '$2 ~ /^iommu_(quarantine|report)/ { print $2 }' "$obj/Module.symvers" | sort; }
+
+backend_is_in()
+{
+	[ -s "$module" ] || { echo "there is no $module"; return 1; }
+	$nm "$module" | grep -q ' [tT] smmu_quarantine_settle$' || {
+		echo "the module has no backend"
+		return 1
+	}
+	! $nm "$obj/vmlinux" | grep ' smmu_quarantine_'
+}
+
+# modpost has refused the link otherwise; this says what the module needs.
+exports_suffice()
+{
+	[ -n "$(taken)" ] || { echo "the module takes nothing from the core"; return 1; }
+	comm -23 <(taken) <(exported) | grep . && return 1
+	return 0
+}
+
+gpl_only()
+{
+	! awk '$2 ~ /^iommu_(quarantine|report)/ && $4 != "EXPORT_SYMBOL_GPL"' "$obj/Module.symvers" | grep .
+}
+
+guide_lists_them()
+{
+	local name status=0
+
+	for name in $(exported); do
+		grep -q "\`$name()\`" "$IQ_ROOT/Documentation/integrator-guide.md" || {
+			echo "$name() is not in the integrator's guide"
+			status=1
+		}
+	done
+	return $status
+}
+
+ktap_plan 4
+ktap_case "the backend is in the driver's module" backend_is_in
+ktap_case "the exports suffice" exports_suffice
+ktap_case "exports are GPL only" gpl_only
+ktap_case "the integrator's guide lists the exports" guide_lists_them
+printf '# taken by arm_smmu_v3.ko: %s\n' $(taken)
+ktap_end

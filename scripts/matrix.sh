@@ -1,0 +1,175 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# matrix.sh [OPTION]... [KERNEL]...
+#   --kunit             also the KUnit tests (scripts/kunit.sh)
+#   --scenarios NAMES   also these scenarios (NAME,...), or "all", on the QEMU
+#                       machines
+#   --distro-config     also Debian's own configuration of that version
+#
+# For each kernel, a version as 7.2 or a tree: does the graft fit, do
+# drivers/iommu and drivers/pci compile with the option on, is their code with
+# it off that of the ungrafted tree; for x86 and for arm64. Without kernels:
+# those that the archive offers, and long-term ones, skipped with the reason when
+# it has them no more.
+#
+# KTAP on stdout, and the table with times in $IQ_CACHE/out/matrix.md.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$IQ_ROOT/scripts/ktap.sh"
+
+kunit='' scenarios='' distro=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--kunit) kunit=1 ;;
+	--distro-config) distro=1 ;;
+	--scenarios)
+		[ -n "${2:-}" ] || die "--scenarios needs names, or all"
+		scenarios=$2
+		shift ;;
+	-*) die "usage: matrix.sh [--kunit] [--scenarios NAMES] [--distro-config] [VERSION|TREE]..." ;;
+	*) break ;;
+	esac
+	shift
+done
+[ -z "$kunit" ] || [ -x "$IQ_ROOT/scripts/kunit.sh" ] || die "--kunit: there is no scripts/kunit.sh"
+meta() { sed -n "s/^$1:[[:space:]]*//p" "$IQ_ROOT/META"; }
+
+older() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+# What the archive has, and the long-term kernels that vendors stand on.
+declared()
+{
+	local version
+
+	{ "$IQ_ROOT/scripts/sources.sh" offered; meta Linux-Maximum; printf '%s\n' 6.12 6.18 7.1 7.2; } |
+		sort -Vru | while read -r version; do
+			older "$version" 6.12 || echo "$version"
+		done
+}
+if [ $# -eq 0 ]; then
+	mapfile -t kernels < <(declared)
+	set -- "${kernels[@]}"
+fi
+# This is how an unverified kernel is verified.
+export FORCE=1
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+table=$IQ_CACHE/out/matrix.md
+mkdir -p "$IQ_CACHE/out"
+columns=(graft on off)
+[ -z "$distro" ] || columns+=(distro)
+[ -z "$kunit" ] || columns+=(KUnit)
+[ -z "$scenarios" ] || columns+=(scenarios)
+
+ktap_plan $(($# * 2 * ${#columns[@]}))
+{
+	echo "| kernel | arch |$(printf ' %s |' "${columns[@]}")"
+	echo "|---|---|$(printf -- '---|%.0s' "${columns[@]}")"
+} >"$table.new"
+
+# cell NAME COMMAND...: one result, with its time, for the table
+cell()
+{
+	local name=$1 start=$EPOCHSECONDS status=0 time
+
+	shift
+	say "$name"
+	"$@" >"$work/log" 2>&1 || status=$?
+	time="$((EPOCHSECONDS - start)) s"
+	case $status in
+	0)	ktap_ok "$name"
+		row+=" yes, $time |" ;;
+	77)	ktap_ok "$name # SKIP $(tail -n 1 "$work/log")"
+		row+=" - |" ;;
+	*)	ktap_not_ok "$name" "$(tail -n 40 "$work/log")"
+		row+=" **no**, $time |" ;;
+	esac
+	return 0
+}
+
+# skip REASON: a whole kernel
+skip()
+{
+	local arch column
+
+	for arch in x86 arm64; do
+		for column in "${columns[@]}"; do
+			ktap_ok "$name $arch $column # SKIP $1"
+		done
+		echo "| $name | $arch | $1 |" >>"$table.new"
+	done
+}
+
+compiles()
+{
+	local obj
+
+	obj=$("$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "$1" --name matrix-on \
+		--fragments "base.config $1.config text.config quarantine.config quarantine-$1.config" \
+		--targets "prepare drivers/iommu/ drivers/pci/") || return 1
+	# Of ours; a kernel's own warnings are its own.
+	! grep -E '(quarantine[^ ]*|drivers/(iommu|pci)/[^ ]*):[0-9]+:.*warning' "$obj/build.log"
+}
+
+scenarios_run()
+{
+	local machine only=()
+
+	[ "$scenarios" = all ] || only=(--only "$scenarios")
+	for machine in $([ "$1" = x86 ] && echo legacy scalable legacy-cm amd || echo arm); do
+		"$IQ_ROOT/tests/guest/run.sh" scenarios --machine "$machine" "${only[@]}" || return 1
+	done
+}
+
+for name; do
+	if [[ $name =~ ^[0-9]+\.[0-9]+$ ]]; then
+		if older "$name" "$(meta Linux-Minimum)"; then
+			skip "older than $(meta Linux-Minimum), the lowest supported kernel"
+			continue
+		fi
+		status=0
+		tree=$("$IQ_ROOT/scripts/sources.sh" version "$name" 2>"$work/log") || status=$?
+		if [ $status = 3 ]; then
+			skip "the archive does not offer linux-source-$name"
+			continue
+		fi
+		[ $status = 0 ] || { cat "$work/log" >&2; die "no source of Linux $name"; }
+	else
+		tree=$name
+	fi
+	export KERNEL=$tree
+	"$IQ_ROOT/scripts/sources.sh" kernel
+	source=$("$IQ_ROOT/scripts/sources.sh" path kernel)
+	version=$(make -s -C "$source" kernelversion)
+	[ "$tree" != "$name" ] || name=$(basename "$tree")
+	[[ $name == *"$version"* ]] || name=$version
+	graft_ok=
+	for arch in x86 arm64; do
+		row="| $name | $arch |"
+		if [ -z "$graft_ok" ]; then
+			cell "$name $arch graft" /usr/bin/python3 "$IQ_ROOT/scripts/graft.py" --cache "$IQ_CACHE/spatch" check "$source"
+			[[ $row != *'**no**'* ]] && graft_ok=yes || graft_ok=no
+		else
+			[ $graft_ok = yes ] && ktap_ok "$name $arch graft" || ktap_not_ok "$name $arch graft"
+			row+=" $graft_ok |"
+		fi
+		if [ $graft_ok = no ]; then
+			for column in "${columns[@]:1}"; do
+				ktap_not_ok "$name $arch $column" "the graft does not fit"
+				row+=" |"
+			done
+			echo "$row" >>"$table.new"
+			continue
+		fi
+		cell "$name $arch on" compiles $arch
+		cell "$name $arch off" "$IQ_ROOT/scripts/check-text.sh" $arch
+		[ -z "$distro" ] || cell "$name $arch distro" "$IQ_ROOT/scripts/check-distro.sh" $arch
+		[ -z "$kunit" ] || cell "$name $arch KUnit" "$IQ_ROOT/scripts/kunit.sh" "${arch/x86/x86_64}"
+		[ -z "$scenarios" ] || cell "$name $arch scenarios" scenarios_run $arch
+		echo "$row" >>"$table.new"
+	done
+done
+mv "$table.new" "$table"
+cat "$table" >&2
+ktap_end
