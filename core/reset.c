@@ -99,6 +99,12 @@ static void proof_set(struct pci_dev *pdev, int where, u16 bit)
 		pci_write_config_word(pdev, where, val | bit);
 }
 
+/* ATS is not only cleared by a reset: an IOMMU driver may turn it off as well */
+static bool proof_is_weak(const struct quarantine_proof *proof)
+{
+	return !(proof->command | proof->msix);
+}
+
 /*
  * A function that nobody drives may have nothing enabled. Interrupt Disable is
  * harmless in a device that is about to be reset; a virtual function hardwires
@@ -106,10 +112,10 @@ static void proof_set(struct pci_dev *pdev, int where, u16 bit)
  */
 static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
 {
-	if (!proof_sample(pdev, proof, 0) || !proof_is_empty(proof))
+	if (!proof_sample(pdev, proof, 0) || !proof_is_weak(proof))
 		return;
 	proof_set(pdev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
-	if (!proof_sample(pdev, proof, 0) || !proof_is_empty(proof))
+	if (!proof_sample(pdev, proof, 0) || !proof_is_weak(proof))
 		return;
 	if (!pdev->msix_cap)
 		return;
@@ -152,6 +158,7 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 {
 	struct quarantine_proof proof;
 	struct quarantine *q;
+	bool outermost;
 	int ret;
 
 	if (probe)
@@ -161,19 +168,28 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 	if (!q)
 		return pci_dev_reset_iommu_prepare(pdev);
 
-	proof_prepare(pdev, &proof);
 	scoped_guard(spinlock, &q->lock) {
-		if (!q->in_reset++) {
+		outermost = !q->in_reset++;
+		if (outermost) {
 			q->reset_failed = false;
-			q->proof = proof;
+			q->proof = (struct quarantine_proof){};
 		}
 	}
 
 	ret = pci_dev_reset_iommu_prepare(pdev);
-	if (ret) {
-		guard(spinlock)(&q->lock);
-		q->in_reset--;
-		q->reset_failed = true;
+	/*
+	 * Now, not before: the driver may turn ATS off as it blocks the device,
+	 * which would look like the work of a reset.
+	 */
+	if (!ret && outermost)
+		proof_prepare(pdev, &proof);
+	scoped_guard(spinlock, &q->lock) {
+		if (ret) {
+			q->in_reset--;
+			q->reset_failed = true;
+		} else if (outermost) {
+			q->proof = proof;
+		}
 	}
 	quarantine_put(q);
 	return ret;
