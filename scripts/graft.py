@@ -40,6 +40,8 @@ import tempfile
 from dataclasses import dataclass, field
 
 VENDORS = ("core", "intel-vtd", "amd-iommu", "arm-smmu-v3")
+# Copied like these, but without call-outs.
+TESTS = ("tests/conformance",)
 KERNEL_STATE = "drivers/iommu/quarantine/.graft"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SYMBOL = "iommu_report_device_broken"
@@ -715,13 +717,13 @@ def kernel_files():
     home = os.path.dirname(KERNEL_STATE)
     for name in ("Kconfig", "Makefile"):
         yield os.path.join(ROOT, name), f"{home}/{name}"
-    for vendor in VENDORS:
-        top = os.path.join(ROOT, vendor)
+    for folder in VENDORS + TESTS:
+        top = os.path.join(ROOT, folder)
         for at, dirs, names in os.walk(top):
             dirs[:] = sorted(set(dirs) - {"callouts", "include"})
             for name in sorted(names):
-                if name.endswith((".c", ".h")) or name in ("Kconfig",
-                                                           "Makefile"):
+                if name.endswith((".c", ".h")) or name in (
+                        "Kconfig", "Makefile", ".kunitconfig"):
                     path = os.path.join(at, name)
                     yield path, f"{home}/{os.path.relpath(path, ROOT)}"
 
