@@ -7,6 +7,7 @@ ifneq ($(KERNELRELEASE),)
 obj-$(CONFIG_IOMMU_QUARANTINE) += core/
 obj-$(CONFIG_IOMMU_QUARANTINE_AMD) += amd-iommu/
 obj-$(CONFIG_IOMMU_QUARANTINE_INTEL) += intel-vtd/
+obj-$(CONFIG_IOMMU_QUARANTINE_KUNIT_TEST) += tests/conformance/
 
 else
 
@@ -55,6 +56,9 @@ help:
 	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
+	@echo '  make kunit ARCH=<arch> the tests that run in the kernel: x86_64, arm64, um'
+	@echo '                         (one minute), or all'
+	@echo '  make kunit-mutants     a lock, fence or check taken out must turn a KUnit test red'
 	@echo 'Figures:'
 	@echo '  make bench             what a healthy device pays: ratios, grafted against'
 	@echo '                         ungrafted (VENDOR=... as above)'
@@ -147,6 +151,14 @@ bench: qemu
 			--fragments "$$fragments" || exit; \
 	done; done
 	@tests/guest/run.sh bench $(if $(VENDOR),--vendor '$(VENDOR)')
+
+.PHONY: kunit
+kunit: deps
+	@scripts/kunit.sh $(or $(ARCH),all)
+
+.PHONY: kunit-mutants
+kunit-mutants: qemu
+	@/usr/bin/python3 -B tests/kunit/mutants.py $(if $(ARCH),--arch '$(ARCH)')
 
 # check-SUITE: see scripts/check.sh for the suites.
 check-%: deps

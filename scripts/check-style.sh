@@ -13,7 +13,7 @@ cd "$IQ_ROOT"
 
 # What spatch is told as macros is no C of ours.
 mapfile -t doc_files < <(find core amd-iommu arm-smmu-v3 intel-vtd -name callouts -prune -o -name '*.[ch]' -print | sort)
-mapfile -t c_files < <(printf '%s\n' "${doc_files[@]}"; find tests/guest -name '*.[ch]' | sort)
+mapfile -t c_files < <(printf '%s\n' "${doc_files[@]}"; find tests/guest tests/conformance -name '*.[ch]' | sort)
 mapfile -t all_files < <(find . -name .git -prune -o -name __pycache__ -prune -o -type f -print | sort)
 mapfile -t shell_files < <(grep -lE '^#!/bin/(ba)?sh|shellcheck shell' "${all_files[@]}")
 mapfile -t python_files < <(printf '%s\n' "${all_files[@]}" | grep '\.py$')

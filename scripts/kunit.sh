@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# kunit.sh [OPTION]... x86_64|arm64|um|all...
+#   --filter GLOB      only these suites or suites.tests, as kunit.py takes them
+#   --build-only       build, run nothing
+#   --coverage         a kernel with gcov; leaves the counts beside the results
+#
+# Builds the grafted kernel with the KUnit tests of every folder that the
+# architecture has, and runs them with the kernel's own tools/testing/kunit/.
+# KTAP on stdout; KTAP, JUnit and the logs of the boots stay in
+# $IQ_CACHE/out/kunit. A test that is skipped without being listed in
+# tests/kunit/skips is a failure, and so is a suite that is missing.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	die "usage: kunit.sh [--filter GLOB] [--build-only] [--coverage] x86_64|arm64|um|all..."
+}
+
+filter=
+build_only=
+coverage=
+archs=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--filter)
+		[ -n "${2:-}" ] || usage
+		filter=$2
+		shift ;;
+	--build-only) build_only=1 ;;
+	--coverage) coverage=1 ;;
+	x86_64|arm64|um) archs+=("$1") ;;
+	all) archs+=(um x86_64 arm64) ;;
+	*) usage ;;
+	esac
+	shift
+done
+[ ${#archs[@]} -gt 0 ] || usage
+
+"$IQ_ROOT/scripts/sources.sh" kernel
+plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
+id=$(basename "$plain_src")
+src=$IQ_CACHE/grafted/src/$id
+
+# The same kernel as that of the scenarios, so that ccache has most of it.
+build()
+{
+	local arch=$1 name=kunit fragments
+
+	[ -z "$coverage" ] || name=kunit-gcov
+	case $arch in
+	x86_64) fragments="kunit.config kunit-x86_64.config" ;;
+	arm64) fragments="kunit.config kunit-arm64.config" ;;
+	um) fragments="kunit-um.config" ;;
+	esac
+	[ -z "$coverage" ] || fragments="$fragments kunit-gcov.config"
+	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch/x86_64/x86}" \
+		--fragments "$fragments" --name "$name" --targets "$(targets "$arch")"
+}
+
+targets()
+{
+	case $1 in
+	x86_64) echo bzImage ;;
+	arm64) echo Image ;;
+	um) echo linux ;;
+	esac
+}
+
+run()
+{
+	local arch=$1 obj=$2 out=$IQ_CACHE/out/kunit/$1 args=()
+
+	mkdir -p "$out"
+	rm -f "$out"/*
+	if [ "$arch" != um ]; then
+		PATH=$(dirname "$("$IQ_ROOT/scripts/build-qemu.sh")"):$PATH
+		args+=(--arch "$arch" --qemu_config "$IQ_ROOT/tests/kunit/$arch.py")
+	fi
+	# What was built is not configured again: exec takes it as it is. What
+	# it thinks of the results does not count: it knows nothing of a suite
+	# that is missing.
+	(cd "$src" && /usr/bin/python3 -B tools/testing/kunit/kunit.py exec \
+		--build_dir "$obj" --timeout "${IQ_KUNIT_TIMEOUT:-300}" \
+		--raw_output=all "${args[@]}" ${filter:+"$filter"}) \
+		>"$out/boot.log" 2>&1 9>&- || true
+}
+
+logs=()
+for arch in "${archs[@]}"; do
+	obj=$(build "$arch")
+	[ -n "$build_only" ] && continue
+	start=$EPOCHSECONDS
+	run "$arch" "$obj"
+	say "$arch: booted and ran in $((EPOCHSECONDS - start)) s, see $IQ_CACHE/out/kunit/$arch"
+	logs+=("$arch=$IQ_CACHE/out/kunit/$arch/boot.log")
+done
+[ -z "$build_only" ] || exit 0
+/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" ${filter:+--partial} \
+	--junit "$IQ_CACHE/out/kunit/junit.xml" "${logs[@]}" |
+	tee "$IQ_CACHE/out/kunit/results.ktap"

@@ -1,0 +1,747 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The conformance suite: what has to be true with every backend. Written once;
+ * each backend's test includes it, and cases.h into the array of each suite.
+ *
+ * A body makes a function stop answering and uses the kernel's own interfaces:
+ * what notices, fences and filters is the backend's real code. Whether the
+ * device is shut out is what the hardware of the fixture says, from what it has
+ * cached.
+ */
+#ifndef __IQ_CONFORMANCE_BODIES_H
+#define __IQ_CONFORMANCE_BODIES_H
+
+#include <kunit/run-in-irq-context.h>
+#include <linux/delay.h>
+#include <linux/iommu-quarantine.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+
+#include "fixture.h"
+
+static struct iq_dev *iq_the(struct kunit *test, enum iq_which which)
+{
+	struct iq_fixture *fx = test->priv;
+
+	return &fx->dev[which];
+}
+
+static struct iq_told *iq_told(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+
+	return &fx->told;
+}
+
+static void iq_expect_state(struct kunit *test, struct iq_dev *d,
+			    const char *state)
+{
+	KUNIT_EXPECT_STREQ(test, iq_state(d), state);
+}
+
+static void iq_await_state(struct kunit *test, struct iq_dev *d,
+			   const char *state)
+{
+	KUNIT_ASSERT_TRUE_MSG(test, iq_wait_state(d, state),
+			      "is '%s', not '%s'", iq_state(d), state);
+}
+
+/* The device stops answering, and an unmap finds out */
+static void iq_break(struct kunit *test, struct iq_dev *d)
+{
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	/* C1: when an unmap returns the memory may be used by others */
+	KUNIT_EXPECT_FALSE_MSG(test, iq_may_translate(d),
+			       "the unmap returned, the device can still use what it has cached");
+	WRITE_ONCE(d->fenced, true);
+}
+
+static void iq_break_and_wait(struct kunit *test, struct iq_dev *d)
+{
+	iq_break(test, d);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+}
+
+static void iq_recover(struct kunit *test, struct iq_dev *d)
+{
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_await_state(test, d, "healthy");
+	iq_settle(d);
+}
+
+/* It is in service: asked, answering, with ATS */
+static void iq_expect_in_service(struct kunit *test, struct iq_dev *d)
+{
+	int asked = atomic_read(&d->asked), answered = atomic_read(&d->answered);
+
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	iq_expect_state(test, d, "healthy");
+	KUNIT_EXPECT_TRUE_MSG(test, iq_ats_on(d), "ATS is off");
+	KUNIT_EXPECT_TRUE_MSG(test, iq_may_translate(d), "it may not use ATS");
+	KUNIT_EXPECT_GT_MSG(test, atomic_read(&d->asked), asked,
+			    "it is not sent invalidations");
+	KUNIT_EXPECT_GT(test, atomic_read(&d->answered), answered);
+}
+
+static void iq_expect_shut_out(struct kunit *test, struct iq_dev *d)
+{
+	int asked = atomic_read(&d->asked);
+
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&d->asked), asked,
+			    "it is sent invalidations");
+}
+
+/* ---- in service ---- */
+
+static void iq_body_answered(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_expect_in_service(test, d);
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "none");
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
+}
+
+/* ---- reports ---- */
+
+static void iq_body_fence_before_return(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_ASSERT_TRUE(test, iq_may_translate(d));
+	iq_break(test, d);
+	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), 0);
+	/* Not for an instant afterwards: the fixture counts violations */
+	for (i = 0; i < 10; i++)
+		iq_expect_shut_out(test, d);
+}
+
+static void iq_body_report(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iommu_domain *domain = iommu_get_domain_for_dev(iq_device(d));
+
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_wait_ats_off(d));
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+	/* Its domain is kept for it */
+	KUNIT_EXPECT_PTR_EQ(test, iommu_get_domain_for_dev(iq_device(d)),
+			    domain);
+	iq_expect_shut_out(test, d);
+}
+
+static void iq_body_double_report(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break(test, d);
+	iommu_report_device_broken(iq_device(d));
+	iq_await_state(test, d, "quarantined");
+	iommu_report_device_broken(iq_device(d));
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->quarantined), 1);
+}
+
+static void iq_body_storm(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i, asked;
+
+	iq_watch_uevents(d, true);
+	iq_break(test, d);
+	asked = atomic_read(&d->asked);
+	for (i = 0; i < 100; i++) {
+		KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+		iommu_report_device_broken(iq_device(d));
+	}
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	iq_watch_uevents(d, false);
+	/* C3, C9 */
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->uevents), 2);
+}
+
+static bool iq_report_in_irq(void *data)
+{
+	iommu_report_device_broken(iq_device(data));
+	return true;
+}
+
+static void iq_body_report_hard_irq(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	kunit_run_irq_test(test, iq_report_in_irq, 100, d);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 1);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "unknown");
+}
+
+static void iq_body_report_raw_lock(struct kunit *test)
+{
+	static DEFINE_RAW_SPINLOCK(lock);
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&lock, flags);
+	iommu_report_device_broken(iq_device(d));
+	raw_spin_unlock_irqrestore(&lock, flags);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+}
+
+static void iq_body_timeout_irqs_off(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	unsigned long flags;
+
+	KUNIT_ASSERT_EQ(test, iq_map(d, SZ_2M), 0);
+	WRITE_ONCE(d->mute, true);
+	local_irq_save(flags);
+	iq_unmap(d, SZ_2M);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_await_state(test, d, "quarantined");
+}
+
+static void iq_body_stale_report(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iommu_broken_evidence stale = {
+		.cause = IOMMU_BROKEN_ATS_TIMEOUT,
+		.epoch = iommu_quarantine_epoch(iq_device(d)),
+	};
+
+	iq_break_and_wait(test, d);
+	iq_recover(test, d);
+	KUNIT_EXPECT_NE(test, iommu_quarantine_epoch(iq_device(d)), stale.epoch);
+	iommu_quarantine_report(iq_device(d), &stale);
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_attach_refused(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain;
+
+	domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(domain, iq_device(d)), -EBUSY);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(domain, iq_device(d)), 0);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	iommu_detach_device(domain, iq_device(d));
+	iommu_domain_free(domain);
+}
+
+/* An attach after the fence and before the work: EATS and the like stay off */
+static void iq_body_attach_fenced(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain;
+	int ret;
+
+	domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	iq_break(test, d);
+	ret = iommu_attach_device(domain, iq_device(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	if (!ret)
+		iommu_detach_device(domain, iq_device(d));
+	iommu_domain_free(domain);
+}
+
+/* ---- resets ---- */
+
+static void iq_body_recover(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int asked;
+
+	iq_break_and_wait(test, d);
+	asked = atomic_read(&d->asked);
+	iq_recover(test, d);
+	KUNIT_EXPECT_GT_MSG(test, atomic_read(&d->asked), asked,
+			    "recovered without having been asked");
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
+	KUNIT_EXPECT_EQ(test, iq_told(test)->epoch, 1);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_twice(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	for (i = 1; i <= 3; i++) {
+		iq_break_and_wait(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+		KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), i);
+		KUNIT_EXPECT_EQ(test, iq_told(test)->epoch, i - 1);
+		iq_recover(test, d);
+		KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), i);
+	}
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_done_without_report(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->flrs), 1);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_probe(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	/* A probe does not suspend a device that is in service ... */
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, true), 0);
+	iq_expect_in_service(test, d);
+	iommu_quarantine_reset_done(d->pdev, true, 0);
+	iq_expect_in_service(test, d);
+
+	/* ... and brings none back */
+	iq_break_and_wait(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, true), 0);
+	iommu_quarantine_reset_done(d->pdev, true, 0);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+}
+
+static void iq_do_flr(struct iq_dev *d)
+{
+	pcie_capability_set_word(d->pdev, PCI_EXP_DEVCTL,
+				 PCI_EXP_DEVCTL_BCR_FLR);
+}
+
+static void iq_body_failed_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iq_do_flr(d);
+	iommu_quarantine_reset_done(d->pdev, false, -ENOTTY);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* An inner reset fails, the outer one says that all is well */
+static void iq_body_nested_failure(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iq_do_flr(d);
+	iommu_quarantine_reset_done(d->pdev, false, -EIO);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+}
+
+static void iq_body_idle_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	d->flr_idle = true;
+	iq_reset(d);
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->flrs), 1);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	d->flr_idle = false;
+	iq_recover(test, d);
+}
+
+static void iq_body_gone_after_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iq_do_flr(d);
+	d->gone = true;
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	d->gone = false;
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+}
+
+static void iq_body_recover_mute(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	d->flr_mute = true;
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 2);
+	iq_expect_shut_out(test, d);
+	d->flr_mute = false;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_report_before_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	/* The work may or may not have run: that reset deals with it */
+	iq_break(test, d);
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_report_inside_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iommu_report_device_broken(iq_device(d));
+	iq_expect_state(test, d, "resetting");
+	iq_settle(d);
+	iq_do_flr(d);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	iq_await_state(test, d, "healthy");
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
+}
+
+/* Broken while it is being reset, and that reset did nothing */
+static void iq_body_report_inside_idle_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iommu_report_device_broken(iq_device(d));
+	iq_settle(d);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_TRUE(test, iq_wait_ats_off(d));
+	iq_expect_shut_out(test, d);
+}
+
+static void iq_body_report_after_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_EQ(test, iq_told(test)->epoch, 1);
+	iq_expect_shut_out(test, d);
+}
+
+/* ---- removal ---- */
+
+static void iq_expect_sibling(struct kunit *test)
+{
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+	struct iommu_group *group = iommu_group_get(iq_device(s));
+	struct iommu_domain *domain;
+
+	KUNIT_ASSERT_NOT_NULL(test, group);
+	iq_expect_in_service(test, s);
+	/* Nobody who has left keeps the group from being attached */
+	domain = iommu_paging_domain_alloc(iq_device(s));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	KUNIT_EXPECT_EQ(test, iommu_attach_group(domain, group), 0);
+	iommu_detach_group(domain, group);
+	iommu_domain_free(domain);
+	iommu_group_put(group);
+	iq_expect_in_service(test, s);
+}
+
+static void iq_body_release_healthy(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_unplug(d);
+	iq_expect_sibling(test);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_expect_in_service(test, d);
+}
+
+/* What comes back is what left */
+static void iq_expect_condemned(struct kunit *test, struct iq_dev *d)
+{
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_release_reported(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break(test, d);
+	iq_unplug(d);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+static void iq_body_release_quarantined(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	iq_unplug(d);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+static void iq_body_release_failed(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_blocking_fails(d, true);
+	iq_break(test, d);
+	iq_await_state(test, d, "failed");
+	iq_settle(d);
+	iq_blocking_fails(d, false);
+	iq_unplug(d);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+static void iq_body_release_resetting(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iq_expect_state(test, d, "resetting");
+	iq_unplug(d);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+static void iq_body_release_recovered(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	iq_recover(test, d);
+	iq_unplug(d);
+	iq_expect_sibling(test);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_expect_in_service(test, d);
+}
+
+/* Power was cycled while it was out: a new device as far as anybody can tell */
+static void iq_body_replaced(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	iq_do_flr(d);
+	WRITE_ONCE(d->fenced, false);
+	iq_unplug(d);
+	/* Removal has marked it once more; the new one knows nothing of that */
+	d->cfg[PCI_COMMAND] = 0;
+	d->cfg[PCI_COMMAND + 1] = 0;
+	d->mute = false;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	iq_expect_in_service(test, d);
+}
+
+/* ---- the blocking domain cannot be attached ---- */
+
+static void iq_body_blocking_fails(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_watch_uevents(d, true);
+	iq_blocking_fails(d, true);
+	iq_break(test, d);
+	iq_await_state(test, d, "failed");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_told(test)->error, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->uevent_failed), 1);
+	/* It stays fenced */
+	iq_expect_shut_out(test, d);
+	iq_blocking_fails(d, false);
+	iq_recover(test, d);
+	iq_watch_uevents(d, false);
+	iq_expect_in_service(test, d);
+}
+
+/* ---- neighbours ---- */
+
+static void iq_body_sibling(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+
+	iq_break_and_wait(test, d);
+	iq_expect_in_service(test, s);
+	KUNIT_EXPECT_EQ(test, iq_count(s), 0);
+	iq_recover(test, d);
+	iq_expect_in_service(test, s);
+}
+
+/* C4: the flush that met the timeout had the sibling's invalidation in it */
+static void iq_body_sibling_not_lost(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+	int answered = atomic_read(&s->answered);
+
+	iq_break(test, d);
+	KUNIT_EXPECT_GT(test, atomic_read(&s->answered), answered);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(s));
+	iq_expect_state(test, s, "healthy");
+}
+
+static void iq_body_neighbour(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	int i;
+
+	iq_break(test, d);
+	for (i = 0; i < 10; i++)
+		iq_expect_in_service(test, o);
+	iq_await_state(test, d, "quarantined");
+	iq_expect_in_service(test, o);
+	KUNIT_EXPECT_EQ(test, iq_count(o), 0);
+}
+
+static void iq_body_two_broken(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+
+	iq_break(test, d);
+	iq_break(test, o);
+	iq_await_state(test, d, "quarantined");
+	iq_await_state(test, o, "quarantined");
+	iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
+	iq_recover(test, o);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	iq_expect_in_service(test, o);
+}
+
+/* C6 */
+static void iq_body_pasid(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain;
+	const u32 pasid = 3;
+
+	if (!fx->vendor->pasid_allows)
+		kunit_skip(test, "this instance's hardware has no PASIDs");
+	domain = iommu_paging_domain_alloc_flags(iq_device(d),
+						 IOMMU_HWPT_ALLOC_PASID);
+	if (IS_ERR(domain))
+		domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	KUNIT_ASSERT_EQ(test, iommu_attach_device_pasid(domain, iq_device(d),
+							pasid, NULL), 0);
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	iommu_detach_device_pasid(domain, iq_device(d), pasid);
+	iommu_domain_free(domain);
+	iq_expect_in_service(test, d);
+}
+
+/* ---- what is told ---- */
+
+static void iq_body_notifications(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_told *told = iq_told(test);
+
+	iq_watch_uevents(d, true);
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, told->device, pci_name(d->pdev));
+	KUNIT_EXPECT_STREQ(test, told->vendor, fx->vendor->name);
+	KUNIT_EXPECT_EQ(test, told->cause, IOMMU_BROKEN_ATS_TIMEOUT);
+	KUNIT_EXPECT_NE_MSG(test, told->hw[0] | told->hw[1], 0,
+			    "no evidence of the hardware");
+	KUNIT_EXPECT_EQ(test, told->error, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->broken), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->quarantined), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_broken), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_quarantined), 1);
+	iq_recover(test, d);
+	iq_watch_uevents(d, false);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->recovered), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_recovered), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevents), 3);
+}
+
+static void iq_body_admin(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "0"), -EINVAL);
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "what"), -EINVAL);
+	iq_expect_state(test, d, "healthy");
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "admin");
+	KUNIT_EXPECT_TRUE(test, iq_wait_ats_off(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+#endif /* __IQ_CONFORMANCE_BODIES_H */

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How tools/testing/kunit boots the x86 kernel: our QEMU, and one CPU of three
+for the hardware that a test plays."""
+
+from ..qemu_config import QemuArchParams
+
+QEMU_ARCH = QemuArchParams(
+    linux_arch="x86_64",
+    kconfig="",
+    qemu_arch="x86_64",
+    kernel_path="arch/x86/boot/bzImage",
+    kernel_command_line="console=ttyS0 isolcpus=2 nowatchdog panic=-1 kunit.autorun=1 no_timer_check",
+    extra_qemu_params=["-bios", "qboot.rom", "-L", "/usr/share/qemu",
+                       "-machine", "q35", "-smp", "3"])
