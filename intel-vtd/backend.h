@@ -50,4 +50,41 @@ struct vtd_dev {
 	} sids[] __counted_by(nr_sids);
 };
 
+/**
+ * struct vtd_unit - the backend's state of one IOMMU
+ * @narrowing: a CPU sends suspects' invalidations alone
+ * @ites: ITE seen; under q_lock
+ * @murky: aborted ones may still expire; under q_lock
+ * @lost: the IOMMU did not answer within the bound
+ */
+struct vtd_unit {
+	atomic_t narrowing;
+	unsigned int ites;
+	bool murky;
+	bool lost;
+};
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct vtd_unit *vtd_unit(struct intel_iommu *iommu);
+struct vtd_dev *vtd_find(struct intel_iommu *iommu, u16 sid);
+#endif
+
+/*
+ * A test plays the hardware. It goes on whenever the driver polls, with q_lock
+ * held, so that a write of 1 to clear a bit has its effect before the next read.
+ */
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_INTEL_KUNIT_TEST)
+extern void (*vtd_kunit_hardware)(struct intel_iommu *iommu);
+
+static inline void vtd_kunit_poll(struct intel_iommu *iommu)
+{
+	if (vtd_kunit_hardware)
+		vtd_kunit_hardware(iommu);
+}
+#else
+static inline void vtd_kunit_poll(struct intel_iommu *iommu)
+{
+}
+#endif
+
 #endif /* __INTEL_QUARANTINE_BACKEND_H */

@@ -32,6 +32,7 @@
 #define pr_fmt(fmt) "DMAR: iommu-quarantine: " fmt
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/dmar.h>
 #include <linux/init.h>
 #include <linux/iommu.h>
@@ -64,13 +65,6 @@
 #define VTD_CONTEXT_SM_PRE	BIT_ULL(4)
 #define VTD_CONTEXT_FPD		BIT_ULL(1)
 
-struct vtd_unit {
-	atomic_t narrowing;	/* a CPU sends suspects' invalidations alone */
-	unsigned int ites;	/* ITE seen; under q_lock */
-	bool murky;		/* aborted ones may still expire; under q_lock */
-	bool lost;		/* the IOMMU did not answer within the bound */
-};
-
 static struct vtd_unit vtd_units[DMAR_UNITS_SUPPORTED];
 
 /* Source id -> struct vtd_dev, per IOMMU; readers hold RCU and nothing else */
@@ -78,10 +72,14 @@ static DEFINE_XARRAY(vtd_devs);
 
 atomic_t intel_quarantine_active = ATOMIC_INIT(0);
 
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_INTEL_KUNIT_TEST)
+void (*vtd_kunit_hardware)(struct intel_iommu *iommu);
+#endif
+
 /* Where harmless wait descriptors write; hardware may do so at any later time */
 static u32 vtd_scratch;
 
-static struct vtd_unit *vtd_unit(struct intel_iommu *iommu)
+VISIBLE_IF_KUNIT struct vtd_unit *vtd_unit(struct intel_iommu *iommu)
 {
 	return &vtd_units[iommu->seq_id];
 }
@@ -91,7 +89,7 @@ static unsigned long vtd_key(struct intel_iommu *iommu, u16 sid)
 	return (unsigned long)iommu->seq_id << 16 | sid;
 }
 
-static struct vtd_dev *vtd_find(struct intel_iommu *iommu, u16 sid)
+VISIBLE_IF_KUNIT struct vtd_dev *vtd_find(struct intel_iommu *iommu, u16 sid)
 {
 	return xa_load(&vtd_devs, vtd_key(iommu, sid));
 }
@@ -397,6 +395,7 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
 	struct vtd_unit *unit = vtd_unit(iommu);
 	u64 now;
 
+	vtd_kunit_poll(iommu);
 	if (rc || ++wait->polls % VTD_WAIT_POLLS)
 		return rc;
 	if (!iommu_quarantine_enabled())

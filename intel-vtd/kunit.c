@@ -1,0 +1,814 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the VT-d backend: the conformance suite in legacy and in
+ * scalable mode, and what only VT-d has. The IOMMU is a page of registers and
+ * the driver's own queue, in which this file plays the hardware, as the VT-d
+ * specification has it (6.5.2): it goes on each time the driver polls.
+ */
+
+#include <kunit/test.h>
+#include <linux/dmar.h>
+#include <linux/kthread.h>
+#include <linux/rculist.h>
+
+#include "iommu.h"
+#include "../../iommu-pages.h"
+#include "pasid.h"
+#include "backend.h"
+#include "quarantine.h"
+
+#include "../tests/conformance/bodies.h"
+
+#define VTD_SEQ_ID	(DMAR_UNITS_SUPPORTED - 1)
+
+/* A bit of FSTS that is reserved: still there, so nobody has written to it */
+#define FSTS_UNTOUCHED	BIT(31)
+
+enum vtd_naming {
+	NAME_SID,	/* ITESID is right */
+	NAME_ZERO,	/* hardware without the field */
+	NAME_ONES,	/* a dead read */
+	NAME_OTHER,	/* hw->name */
+};
+
+struct vtd_hw {
+	struct intel_iommu iommu;
+	struct dmar_drhd_unit drhd;
+	void *reg;
+	struct iq_fixture *fx;
+	/* how it behaves */
+	enum vtd_naming naming;
+	u16 name;
+	unsigned int hold_waits;	/* goes on when so many waits are queued */
+	bool fetch_all;			/* fetches what follows before it times out */
+	bool silent;			/* completes nothing, says nothing */
+	/* what it has done */
+	bool stopped;			/* ITE is set */
+	int late;			/* sid of one that was not answered, or -1 */
+	unsigned int ites;
+	unsigned int waits;
+	unsigned int iotlbs;
+	unsigned int devtlbs;
+	u16 did[IQ_DEVS];		/* of the cached entries */
+};
+
+static struct vtd_hw *vtd_hw;
+
+static struct vtd_hw *vtd_hw_of(struct iq_fixture *fx)
+{
+	return fx->hw;
+}
+
+static u32 reg_get(struct vtd_hw *hw, int where)
+{
+	return READ_ONCE(*(u32 *)(hw->reg + where));
+}
+
+static void reg_set(struct vtd_hw *hw, int where, u32 val)
+{
+	WRITE_ONCE(*(u32 *)(hw->reg + where), val);
+}
+
+/* ---- tables ---- */
+
+static struct context_entry *hw_context(struct vtd_hw *hw, u16 sid)
+{
+	return iommu_context_addr(&hw->iommu, PCI_BUS_NUM(sid), sid & 0xff, 0);
+}
+
+static bool hw_pasid(struct vtd_hw *hw, u16 sid, u32 pasid)
+{
+	struct context_entry *context = hw_context(hw, sid);
+	struct pasid_dir_entry *dir;
+	struct pasid_entry *table;
+
+	if (!context || !(READ_ONCE(context->lo) & 1))
+		return false;
+	dir = phys_to_virt(context->lo & VTD_PAGE_MASK);
+	table = get_pasid_table_from_pde(&dir[pasid >> PASID_PDE_SHIFT]);
+	return table && pasid_pte_is_present(&table[pasid & PASID_PTE_MASK]);
+}
+
+static bool vtd_allows(struct iq_dev *d)
+{
+	struct vtd_hw *hw = vtd_hw_of(d->fx);
+	struct context_entry *context = hw_context(hw, d->sid);
+	u64 lo = context ? READ_ONCE(context->lo) : 0;
+
+	if (!(lo & 1))
+		return false;
+	/* Legacy: translation type 01b. Scalable: DTE, and something to use. */
+	if (!sm_supported(&hw->iommu))
+		return (lo >> 2 & 3) == CONTEXT_TT_DEV_IOTLB;
+	return lo & BIT_ULL(2) && hw_pasid(hw, d->sid, IOMMU_NO_PASID);
+}
+
+static bool vtd_pasid_allows(struct iq_dev *d, u32 pasid)
+{
+	return hw_pasid(vtd_hw_of(d->fx), d->sid, pasid);
+}
+
+/* ---- the invalidation queue ---- */
+
+static void hw_look(struct vtd_hw *hw)
+{
+	struct context_entry *context;
+	int i;
+
+	iq_look(hw->fx);
+	for (i = 0; i < IQ_DEVS; i++) {
+		context = hw_context(hw, hw->fx->dev[i].sid);
+		if (context && hw->fx->dev[i].cached)
+			hw->did[i] = context->hi >> 8;
+	}
+}
+
+static void hw_forget(struct vtd_hw *hw, u64 desc)
+{
+	int i;
+
+	for (i = 0; i < IQ_DEVS; i++) {
+		switch (desc >> 4 & 3) {
+		case 1:
+			break;
+		case 2:
+			if ((u16)(desc >> 16) != hw->did[i])
+				continue;
+			break;
+		case 3:
+			if ((u16)(desc >> 32) != hw->fx->dev[i].sid)
+				continue;
+			break;
+		}
+		iq_forget(&hw->fx->dev[i]);
+	}
+}
+
+static void hw_time_out(struct vtd_hw *hw)
+{
+	u64 sid;
+
+	switch (hw->naming) {
+	case NAME_SID:
+		sid = hw->late;
+		break;
+	case NAME_ONES:
+		sid = 0xffff;
+		break;
+	case NAME_OTHER:
+		sid = hw->name;
+		break;
+	default:
+		sid = 0;
+	}
+	*(u64 *)(hw->reg + DMAR_IQER_REG) = sid << 32;
+	reg_set(hw, DMAR_FSTS_REG, DMA_FSTS_ITE | FSTS_UNTOUCHED);
+	hw->late = -1;
+	hw->stopped = true;
+	hw->ites++;
+}
+
+/* Returns false if nothing more is to be fetched */
+static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
+{
+	u64 qw0 = desc[0];
+	struct iq_dev *d;
+	u32 *status;
+	int sid = -1;
+
+	switch (qw0 & 0xf) {
+	case QI_CC_TYPE:
+		hw_forget(hw, qw0);
+		return true;
+	case QI_IOTLB_TYPE:
+	case QI_EIOTLB_TYPE:
+		hw->iotlbs++;
+		return true;
+	case QI_DIOTLB_TYPE:
+		sid = qw0 >> 32 & 0xffff;
+		break;
+	case QI_DEIOTLB_TYPE:
+		sid = qw0 >> 16 & 0xffff;
+		break;
+	case QI_IWD_TYPE:
+		if (hw->late >= 0) {
+			/* Aborted, with all that was fetched */
+			if (!hw->fetch_all || last)
+				hw_time_out(hw);
+			return !hw->stopped;
+		}
+		if (qw0 & QI_IWD_STATUS_WRITE) {
+			status = phys_to_virt(desc[1] & ~3ULL);
+			WRITE_ONCE(*status, qw0 >> 32);
+			hw->waits++;
+		}
+		return true;
+	default:
+		return true;
+	}
+	hw->devtlbs++;
+	d = iq_find(hw->fx, sid);
+	if (!iq_ask(d))
+		hw->late = sid;
+	return true;
+}
+
+static unsigned int hw_queued_waits(struct vtd_hw *hw, u32 head, u32 tail)
+{
+	int shift = qi_shift(&hw->iommu);
+	unsigned int waits = 0;
+
+	for (; head != tail; head = (head + (1 << shift)) % (QI_LENGTH << shift))
+		if ((*(u64 *)(hw->iommu.qi->desc + head) & 0xf) == QI_IWD_TYPE)
+			waits++;
+	return waits;
+}
+
+/* The driver polls, q_lock held */
+static void vtd_hardware(struct intel_iommu *iommu)
+{
+	struct vtd_hw *hw = container_of(iommu, struct vtd_hw, iommu);
+	int shift = qi_shift(iommu);
+	u32 head, tail, mask = (QI_LENGTH << shift) - 1;
+
+	if (hw != vtd_hw)
+		return;
+	hw_look(hw);
+	/* Write 1 to clear: then the queue goes on */
+	if (hw->stopped && reg_get(hw, DMAR_FSTS_REG) == DMA_FSTS_ITE) {
+		reg_set(hw, DMAR_FSTS_REG, 0);
+		hw->stopped = false;
+	}
+	if (hw->stopped || hw->silent)
+		return;
+	head = reg_get(hw, DMAR_IQH_REG);
+	tail = reg_get(hw, DMAR_IQT_REG);
+	if (hw->hold_waits && hw_queued_waits(hw, head, tail) < hw->hold_waits)
+		return;
+	hw->hold_waits = 0;
+	while (head != tail && !hw->stopped) {
+		u64 *desc = iommu->qi->desc + head;
+
+		head = (head + (1 << shift)) & mask;
+		reg_set(hw, DMAR_IQH_REG, head);
+		hw_one(hw, desc, head == tail);
+	}
+	hw_look(hw);
+}
+
+/* ---- lifetime ---- */
+
+static int vtd_start(struct iq_fixture *fx, bool scalable)
+{
+	struct intel_iommu *iommu;
+	struct vtd_hw *hw;
+	int ret;
+
+	hw = kzalloc_obj(*hw);
+	if (!hw)
+		return -ENOMEM;
+	fx->hw = hw;
+	hw->fx = fx;
+	hw->late = -1;
+	hw->reg = (void *)get_zeroed_page(GFP_KERNEL);
+	iommu = &hw->iommu;
+	/* NDOMS, SAGAW, MGAW, PSI, MAMV */
+	iommu->cap = 6 | 4ULL << 8 | 47ULL << 16 | 1ULL << 39 | 18ULL << 48;
+	/* C, QI, DT, SC; SMPWC, SLTS, PASID, PSS */
+	iommu->ecap = BIT_ULL(0) | BIT_ULL(1) | BIT_ULL(2) | BIT_ULL(7);
+	if (scalable)
+		iommu->ecap |= BIT_ULL(48) | BIT_ULL(46) | BIT_ULL(43) |
+			       BIT_ULL(40) | 19ULL << 35;
+	intel_iommu_sm = scalable;
+
+	iommu->reg = (void __iomem *)hw->reg;
+	iommu->seq_id = VTD_SEQ_ID;
+	iommu->agaw = iommu_calculate_agaw(iommu);
+	iommu->msagaw = iommu_calculate_max_sagaw(iommu);
+	iommu->segment = 0x1000 + fx->nr;
+	iommu->device_rbtree = RB_ROOT;
+	spin_lock_init(&iommu->device_rbtree_lock);
+	mutex_init(&iommu->iopf_lock);
+	iommu->node = NUMA_NO_NODE;
+	spin_lock_init(&iommu->lock);
+	ida_init(&iommu->domain_ida);
+	mutex_init(&iommu->did_lock);
+	iommu->max_domain_id = cap_ndoms(iommu->cap);
+	raw_spin_lock_init(&iommu->register_lock);
+	iommu->flush.flush_context = qi_flush_context;
+	iommu->flush.flush_iotlb = qi_flush_iotlb;
+	if (scalable)
+		iommu->iommu.max_pasids = 2UL << ecap_pss(iommu->ecap);
+	snprintf(iommu->name, sizeof(iommu->name), "iq-dmar%d", fx->nr);
+	iommu->root_entry = iommu_alloc_pages_node_sz(NUMA_NO_NODE, GFP_KERNEL,
+						      SZ_4K);
+	if (!hw->reg || !iommu->root_entry)
+		return -ENOMEM;
+
+	/* All that a command in GCMD may ask for is done already */
+	reg_set(hw, DMAR_GSTS_REG, ~0U);
+	/* Translation is on: else the driver sends no device-TLB invalidation */
+	iommu->gcmd = DMA_GCMD_TE;
+	ret = dmar_enable_qi(iommu);
+	if (ret)
+		return ret;
+	*vtd_unit(iommu) = (struct vtd_unit){};
+	vtd_hw = hw;
+	vtd_kunit_hardware = vtd_hardware;
+
+	iommu->drhd = &hw->drhd;
+	hw->drhd.iommu = iommu;
+	hw->drhd.segment = iommu->segment;
+	hw->drhd.include_all = 1;
+	down_write(&dmar_global_lock);
+	list_add_tail_rcu(&hw->drhd.list, &dmar_drhd_units);
+	up_write(&dmar_global_lock);
+
+	ret = iommu_device_sysfs_add(&iommu->iommu, NULL, NULL, "%s",
+				     iommu->name);
+	return ret ?: iommu_device_register(&iommu->iommu, &intel_iommu_ops,
+					    NULL);
+}
+
+static int vtd_start_legacy(struct iq_fixture *fx)
+{
+	return vtd_start(fx, false);
+}
+
+static int vtd_start_scalable(struct iq_fixture *fx)
+{
+	return vtd_start(fx, true);
+}
+
+static void vtd_stop(struct iq_fixture *fx)
+{
+	struct vtd_hw *hw = vtd_hw_of(fx);
+	struct intel_iommu *iommu = &hw->iommu;
+	struct root_entry *root;
+
+	iommu_device_unregister(&iommu->iommu);
+	iommu_device_sysfs_remove(&iommu->iommu);
+	down_write(&dmar_global_lock);
+	list_del_rcu(&hw->drhd.list);
+	up_write(&dmar_global_lock);
+	synchronize_rcu();
+	vtd_kunit_hardware = NULL;
+	vtd_hw = NULL;
+
+	root = &iommu->root_entry[fx->busnr];
+	if (root->lo & 1)
+		iommu_free_pages(phys_to_virt(root->lo & VTD_PAGE_MASK));
+	if (root->hi & 1)
+		iommu_free_pages(phys_to_virt(root->hi & VTD_PAGE_MASK));
+	iommu_free_pages(iommu->root_entry);
+	iommu_free_pages(iommu->qi->desc);
+	kfree(iommu->qi->desc_status);
+	kfree(iommu->qi);
+	ida_destroy(&iommu->domain_ida);
+	free_page((unsigned long)hw->reg);
+	kfree(hw);
+}
+
+static int vtd_active_before;
+
+static int vtd_leaks(struct iq_fixture *fx)
+{
+	return atomic_read(&intel_quarantine_active) - vtd_active_before;
+}
+
+static const struct iq_vendor vtd_legacy = {
+	.name = "intel-vtd",
+	.start = vtd_start_legacy,
+	.stop = vtd_stop,
+	.allows = vtd_allows,
+	.leaks = vtd_leaks,
+};
+
+static const struct iq_vendor vtd_scalable = {
+	.name = "intel-vtd",
+	.start = vtd_start_scalable,
+	.stop = vtd_stop,
+	.allows = vtd_allows,
+	.pasid_allows = vtd_pasid_allows,
+	.leaks = vtd_leaks,
+};
+
+static int vtd_init_legacy(struct kunit *test)
+{
+	vtd_active_before = atomic_read(&intel_quarantine_active);
+	iq_start(test, &vtd_legacy);
+	return 0;
+}
+
+static int vtd_init_scalable(struct kunit *test)
+{
+	vtd_active_before = atomic_read(&intel_quarantine_active);
+	iq_start(test, &vtd_scalable);
+	return 0;
+}
+
+static struct kunit_case vtd_legacy_cases[] = {
+#include "../tests/conformance/cases.h"
+	{}
+};
+
+static struct kunit_suite vtd_legacy_suite = {
+	.name = "iommu_quarantine_intel_vtd",
+	.init = vtd_init_legacy,
+	.exit = iq_stop,
+	.test_cases = vtd_legacy_cases,
+};
+
+static struct kunit_case vtd_scalable_cases[] = {
+#include "../tests/conformance/cases.h"
+	{}
+};
+
+static struct kunit_suite vtd_scalable_suite = {
+	.name = "iommu_quarantine_intel_vtd_scalable",
+	.init = vtd_init_scalable,
+	.exit = iq_stop,
+	.test_cases = vtd_scalable_cases,
+};
+
+/* ---- what only VT-d has ---- */
+
+static struct vtd_hw *the_hw(struct kunit *test)
+{
+	return vtd_hw_of(test->priv);
+}
+
+static struct intel_iommu *the_iommu(struct kunit *test)
+{
+	return &the_hw(test)->iommu;
+}
+
+static void devtlb_desc(struct iq_dev *d, struct qi_desc *desc)
+{
+	qi_desc_dev_iotlb(d->sid, 0, 0, 0, MAX_AGAW_PFN_WIDTH, desc);
+}
+
+static void vtd_test_ite(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	iq_break_and_wait(test, d);
+	/* C3: one timeout for one breakage */
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+	KUNIT_EXPECT_EQ(test, iq_told(test)->hw[1] >> 32, d->sid);
+	KUNIT_EXPECT_TRUE(test, iq_told(test)->hw[0] & DMA_FSTS_ITE);
+}
+
+/* Nobody is named, and one device was asked: it is that one */
+static void vtd_test_nameless_alone(struct kunit *test)
+{
+	static const enum vtd_naming naming[] = { NAME_ZERO, NAME_ONES };
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(naming); i++) {
+		hw->naming = naming[i];
+		hw->ites = 0;
+		iq_break_and_wait(test, d);
+		KUNIT_EXPECT_EQ(test, hw->ites, 1);
+		KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+				   "ats-invalidation-timeout-narrowed");
+		hw->naming = NAME_SID;
+		iq_recover(test, d);
+	}
+}
+
+/* Nobody is named, and two were asked: the one that answers alone is innocent */
+static void vtd_test_nameless_shared(struct kunit *test)
+{
+	static const enum vtd_naming naming[] = { NAME_ZERO, NAME_ONES };
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+	struct vtd_hw *hw = the_hw(test);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(naming); i++) {
+		hw->naming = naming[i];
+		iq_break_and_wait(test, d);
+		KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+				   "ats-invalidation-timeout-narrowed");
+		iq_expect_state(test, s, "healthy");
+		KUNIT_EXPECT_EQ(test, iq_count(s), 0);
+		KUNIT_EXPECT_TRUE(test, iq_may_translate(s));
+		iq_expect_in_service(test, s);
+		hw->naming = NAME_SID;
+		iq_recover(test, d);
+	}
+}
+
+/* The same with the guilty one second in the batch */
+static void vtd_test_nameless_second(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_SIBLING);
+	struct iq_dev *s = iq_the(test, IQ_BROKEN);
+
+	the_hw(test)->naming = NAME_ZERO;
+	iq_break_and_wait(test, d);
+	iq_expect_state(test, s, "healthy");
+	iq_expect_in_service(test, s);
+}
+
+/* A physical function is named, which was not asked: not taken at its word */
+static void vtd_test_pf_named(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *pf = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct qi_desc desc;
+
+	scoped_guard(rcu)
+		vtd_find(&hw->iommu, d->sid)->pf_sid = pf->sid;
+	hw->naming = NAME_OTHER;
+	hw->name = pf->sid;
+	WRITE_ONCE(d->mute, true);
+	devtlb_desc(d, &desc);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	iq_expect_state(test, pf, "healthy");
+}
+
+/* Innocents of a batch are run again, not failed and not dropped */
+static void vtd_test_mixed_batch(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	unsigned int pos, iotlbs;
+	struct qi_desc desc[4];
+	int i, answered;
+
+	for (pos = 0; pos < ARRAY_SIZE(desc); pos++) {
+		for (i = 0; i < ARRAY_SIZE(desc); i++)
+			if (i == pos)
+				devtlb_desc(d, &desc[i]);
+			else if (i == (pos + 1) % ARRAY_SIZE(desc))
+				devtlb_desc(o, &desc[i]);
+			else
+				qi_desc_iotlb(&hw->iommu, 0, 0, 0,
+					      DMA_TLB_GLOBAL_FLUSH, &desc[i]);
+		WRITE_ONCE(d->mute, true);
+		iotlbs = hw->iotlbs;
+		answered = atomic_read(&o->answered);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc,
+						     ARRAY_SIZE(desc), 0), 0);
+		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+		KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+		KUNIT_EXPECT_GE(test, hw->iotlbs, iotlbs + 2);
+		iq_expect_state(test, o, "healthy");
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+	}
+}
+
+/* At each position of the ring, also where it wraps */
+static void vtd_test_wrap(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct vtd_hw *hw = the_hw(test);
+	int i, k;
+
+	for (i = 0; i < 24; i++) {
+		/* Leave few entries to the end of the ring, one less each time */
+		while (hw->iommu.qi->free_head != QI_LENGTH - 24 + i) {
+			struct qi_desc desc;
+			int left = (QI_LENGTH - 24 + i + QI_LENGTH -
+				    hw->iommu.qi->free_head) % QI_LENGTH;
+
+			qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH,
+				      &desc);
+			qi_submit_sync(&hw->iommu, &desc, left & 1 ? 0 : 1, 0);
+		}
+		hw->ites = 0;
+		iq_break(test, d);
+		KUNIT_EXPECT_EQ(test, hw->ites, 1);
+		for (k = 0; k < 3; k++)
+			iq_expect_shut_out(test, d);
+		iq_recover(test, d);
+	}
+}
+
+struct vtd_producer {
+	struct intel_iommu *iommu;
+	struct qi_desc desc[2];
+	unsigned int count;
+	int rc;
+	struct completion done;
+};
+
+static int vtd_produce(void *data)
+{
+	struct vtd_producer *p = data;
+
+	p->rc = qi_submit_sync(p->iommu, p->desc, p->count, 0);
+	complete(&p->done);
+	return 0;
+}
+
+static void vtd_producer_start(struct kunit *test, struct vtd_producer *p)
+{
+	struct task_struct *task;
+
+	p->iommu = the_iommu(test);
+	init_completion(&p->done);
+	task = kthread_create(vtd_produce, p, "iq-producer");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
+}
+
+/*
+ * Two CPUs, one timeout: the waits of both were fetched and are aborted. The
+ * innocent one is run again.
+ */
+static void vtd_test_aborted_innocent(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct vtd_producer p = { .count = 2 };
+	struct qi_desc desc;
+	int answered = atomic_read(&o->answered);
+	unsigned int iotlbs = hw->iotlbs;
+
+	migrate_disable();
+	hw->fetch_all = true;
+	hw->hold_waits = 2;
+	WRITE_ONCE(d->mute, true);
+	devtlb_desc(o, &p.desc[0]);
+	qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &p.desc[1]);
+	vtd_producer_start(test, &p);
+	devtlb_desc(d, &desc);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+	migrate_enable();
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, p.rc, 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+	KUNIT_EXPECT_GT(test, hw->iotlbs, iotlbs);
+	iq_expect_state(test, o, "healthy");
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+}
+
+/*
+ * What another CPU had queued for the device, and the hardware had not fetched,
+ * costs no second timeout.
+ */
+static void vtd_test_scrub(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct vtd_hw *hw = the_hw(test);
+	struct vtd_producer p = { .count = 2 };
+	struct qi_desc desc;
+
+	migrate_disable();
+	hw->hold_waits = 2;
+	WRITE_ONCE(d->mute, true);
+	devtlb_desc(d, &p.desc[0]);
+	devtlb_desc(d, &p.desc[1]);
+	vtd_producer_start(test, &p);
+	devtlb_desc(d, &desc);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, p.rc, 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+}
+
+/* As many as fit into the queue */
+static void vtd_test_queue_full(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct vtd_hw *hw = the_hw(test);
+	const int n = QI_LENGTH - 2;
+	struct qi_desc *desc;
+	int i;
+
+	desc = kunit_kcalloc(test, n, sizeof(*desc), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, desc);
+	for (i = 0; i < n; i++)
+		if (i % 2)
+			devtlb_desc(d, &desc[i]);
+		else
+			qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH,
+				      &desc[i]);
+	WRITE_ONCE(d->mute, true);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc, n, 0), 0);
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+}
+
+static u64 the_context(struct kunit *test, struct iq_dev *d)
+{
+	struct context_entry *context = hw_context(the_hw(test), d->sid);
+
+	return context ? context->lo : 0;
+}
+
+/* What the entry looks like while the device is fenced, and afterwards */
+static void vtd_test_entry_legacy(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	u64 before = the_context(test, d), lo;
+
+	KUNIT_EXPECT_EQ(test, before >> 2 & 3, CONTEXT_TT_DEV_IOTLB);
+	KUNIT_EXPECT_EQ(test, before & BIT_ULL(1), 0);
+	iq_break(test, d);
+	lo = the_context(test, d);
+	/* Present or not, it does not fill the fault log */
+	KUNIT_EXPECT_NE(test, lo & BIT_ULL(1), 0);
+	KUNIT_EXPECT_NE(test, lo >> 2 & 3, CONTEXT_TT_DEV_IOTLB);
+	iq_await_state(test, d, "quarantined");
+	lo = the_context(test, d);
+	KUNIT_EXPECT_EQ(test, lo & 1, 0);
+	KUNIT_EXPECT_NE(test, lo & BIT_ULL(1), 0);
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, the_context(test, d), before);
+}
+
+static void vtd_test_entry_scalable(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	u64 before = the_context(test, d), lo;
+
+	KUNIT_EXPECT_NE(test, before & BIT_ULL(2), 0);
+	iq_break(test, d);
+	lo = the_context(test, d);
+	KUNIT_EXPECT_NE(test, lo & 1, 0);
+	KUNIT_EXPECT_EQ(test, lo & BIT_ULL(2), 0);
+	KUNIT_EXPECT_NE(test, lo & BIT_ULL(1), 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, the_context(test, d) & BIT_ULL(2), 0);
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, the_context(test, d), before);
+}
+
+/* A device that is gone and the hardware names: nobody is hurt, nobody hangs */
+static void vtd_test_named_nobody(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct qi_desc desc;
+
+	iq_unplug(d);
+	devtlb_desc(d, &desc);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+	iq_expect_in_service(test, o);
+	vtd_active_before = atomic_read(&intel_quarantine_active);
+}
+
+static struct kunit_case vtd_cases[] = {
+	KUNIT_CASE(vtd_test_ite),
+	KUNIT_CASE(vtd_test_nameless_alone),
+	KUNIT_CASE(vtd_test_nameless_shared),
+	KUNIT_CASE(vtd_test_nameless_second),
+	KUNIT_CASE(vtd_test_pf_named),
+	KUNIT_CASE(vtd_test_mixed_batch),
+	KUNIT_CASE(vtd_test_wrap),
+	KUNIT_CASE(vtd_test_aborted_innocent),
+	KUNIT_CASE(vtd_test_scrub),
+	KUNIT_CASE(vtd_test_queue_full),
+	KUNIT_CASE(vtd_test_entry_legacy),
+	KUNIT_CASE(vtd_test_named_nobody),
+	{}
+};
+
+static struct kunit_suite vtd_suite = {
+	.name = "intel_vtd_quarantine",
+	.init = vtd_init_legacy,
+	.exit = iq_stop,
+	.test_cases = vtd_cases,
+};
+
+static struct kunit_case vtd_sm_cases[] = {
+	KUNIT_CASE(vtd_test_nameless_shared),
+	KUNIT_CASE(vtd_test_mixed_batch),
+	KUNIT_CASE(vtd_test_queue_full),
+	KUNIT_CASE(vtd_test_entry_scalable),
+	{}
+};
+
+static struct kunit_suite vtd_sm_suite = {
+	.name = "intel_vtd_scalable_quarantine",
+	.init = vtd_init_scalable,
+	.exit = iq_stop,
+	.test_cases = vtd_sm_cases,
+};
+
+kunit_test_suites(&vtd_legacy_suite, &vtd_scalable_suite, &vtd_suite,
+		  &vtd_sm_suite);
+
+MODULE_LICENSE("GPL");
