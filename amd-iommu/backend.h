@@ -47,4 +47,42 @@ struct amd_dev {
 	u16 sids[] __counted_by(nr_sids);
 };
 
+/* Invalidations of one window that are run again as they were */
+#define AMD_WINDOW		128
+
+/**
+ * struct amd_unit - the backend's state of one IOMMU
+ * @log_lock: protects @seen and the choice of amd_quarantine_next_event
+ * @seen: offset of the first event that was not looked at yet
+ * @taken: offset of the event that the irq thread takes next; not ahead of @seen
+ * @events: IOTLB_INV_TIMEOUT seen
+ * @nameless: those of them that name no device of ours
+ * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
+ * @probing: what is queued may ask suspects; under iommu->lock
+ * @narrowing: a CPU asks suspects one by one; it owns @window
+ * @lost: the IOMMU did not answer within the bound, nor has it since
+ * @dropped: commands were dropped meanwhile, since its buffer was full
+ * @nr_window: invalidations in @window
+ * @window: those that were not answered in time
+ */
+struct amd_unit {
+	raw_spinlock_t log_lock;
+	u32 seen;
+	u32 taken;
+	unsigned int events;
+	unsigned int nameless;
+	atomic_t unhealthy;
+	bool probing;
+	atomic_t narrowing;
+	bool lost;
+	bool dropped;
+	unsigned int nr_window;
+	struct iommu_cmd window[AMD_WINDOW];
+};
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct amd_unit *amd_unit(struct amd_iommu *iommu);
+struct amd_dev *amd_find(struct amd_iommu *iommu, u16 devid);
+#endif
+
 #endif /* __AMD_QUARANTINE_BACKEND_H */

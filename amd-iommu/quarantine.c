@@ -37,6 +37,7 @@
 #define pr_fmt(fmt) "AMD-Vi: iommu-quarantine: " fmt
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/delay.h>
 #include <linux/init.h>
 #include <linux/iommu.h>
@@ -71,43 +72,11 @@
 #define AMD_WAIT_AGAIN_NS	(1ULL * NSEC_PER_SEC)
 /* Times that a suspect, asked alone, may fail to answer in time */
 #define AMD_ASKS		3
-/* Invalidations of one window that are run again as they were */
-#define AMD_WINDOW		128
 
 /* MMIO 2020h */
 #define AMD_STATUS_CMDBUF_RUN	BIT(4)
 /* Device table entry, SA: log no page faults of the device */
 #define AMD_DTE_SUPPRESS	BIT_ULL(34)
-
-/**
- * struct amd_unit - the backend's state of one IOMMU
- * @log_lock: protects @seen and the choice of amd_quarantine_next_event
- * @seen: offset of the first event that was not looked at yet
- * @taken: offset of the event that the irq thread takes next; not ahead of @seen
- * @events: IOTLB_INV_TIMEOUT seen
- * @nameless: those of them that name no device of ours
- * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
- * @probing: what is queued may ask suspects; under iommu->lock
- * @narrowing: a CPU asks suspects one by one; it owns @window
- * @lost: the IOMMU did not answer within the bound, nor has it since
- * @dropped: commands were dropped meanwhile, since its buffer was full
- * @nr_window: invalidations in @window
- * @window: those that were not answered in time
- */
-struct amd_unit {
-	raw_spinlock_t log_lock;
-	u32 seen;
-	u32 taken;
-	unsigned int events;
-	unsigned int nameless;
-	atomic_t unhealthy;
-	bool probing;
-	atomic_t narrowing;
-	bool lost;
-	bool dropped;
-	unsigned int nr_window;
-	struct iommu_cmd window[AMD_WINDOW];
-};
 
 static struct amd_unit amd_units[MAX_IOMMUS] = {
 	[0 ... MAX_IOMMUS - 1] = {
@@ -131,7 +100,7 @@ static DEFINE_XARRAY(amd_devs);
 
 atomic_t amd_quarantine_active = ATOMIC_INIT(0);
 
-static struct amd_unit *amd_unit(struct amd_iommu *iommu)
+VISIBLE_IF_KUNIT struct amd_unit *amd_unit(struct amd_iommu *iommu)
 {
 	return &amd_units[iommu->index];
 }
@@ -141,7 +110,7 @@ static unsigned long amd_key(struct amd_iommu *iommu, u16 devid)
 	return (unsigned long)iommu->index << 16 | devid;
 }
 
-static struct amd_dev *amd_find(struct amd_iommu *iommu, u16 devid)
+VISIBLE_IF_KUNIT struct amd_dev *amd_find(struct amd_iommu *iommu, u16 devid)
 {
 	return xa_load(&amd_devs, amd_key(iommu, devid));
 }
