@@ -1,0 +1,261 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Take out a lock, a fence, a check or a count: KUnit must see it.
+
+    mutants.py [--arch x86_64|arm64] [--only NAME,...]
+
+Builds each mutant of the table below in a copy of the KUnit kernel's build tree,
+runs the suites that are to kill it, and says which test did. KTAP on stdout. A
+mutant that survives is a failure unless the table SURVIVORS says why it may.
+The patterns and the way a mutant is built are those of tests/guest/run.py.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests/guest"))
+import run as guest  # noqa: E402  pylint: disable=wrong-import-position
+
+CORE = "drivers/iommu/quarantine/core/quarantine.c"
+RESET = "drivers/iommu/quarantine/core/reset.c"
+SYSFS = "drivers/iommu/quarantine/core/sysfs.c"
+VTD, AMD, SMMU = guest.VTD, guest.AMD, guest.SMMU
+MOCK_SUITE = "iommu_quarantine_mock"
+VTD_SUITES = "*intel_vtd*"
+AMD_SUITES = "*amd_iommu*"
+SMMU_SUITES = "*arm_smmu*"
+
+# name, file, pattern (one match), what takes its place, suites, architecture
+MUTANTS = [
+    # ---- core ----
+    ("core-report-twice", CORE, r"if \(old != Q_HEALTHY && old != Q_RECOVERING\)\n\t\t\treturn;",
+     "if (false)\n\t\t\treturn;", MOCK_SUITE, "x86_64"),
+    ("core-stale-epoch", CORE,
+     r"if \(evidence->epoch != \(u32\)atomic_read\(&q->epoch\)\)\n\t\treturn;",
+     ";", MOCK_SUITE, "x86_64"),
+    ("core-epoch-stands", CORE, r"\n\tatomic_inc\(&q->epoch\);\n", "\n", MOCK_SUITE, "x86_64"),
+    ("core-no-block", CORE, r"ret = pci_dev_reset_iommu_prepare\(pdev\);", "ret = 0;",
+     MOCK_SUITE, "x86_64"),
+    ("core-ats-stays-on", CORE,
+     r"if \(!READ_ONCE\(q->in_reset\)\)\n\t\t\tiommu_quarantine_ats_off\(q->dev\);", ";",
+     MOCK_SUITE, "x86_64"),
+    ("core-lift-unproven", CORE, r"if \(!q \|\| !q->proven\)\n\t\treturn false;",
+     "if (!q)\n\t\treturn false;", MOCK_SUITE, "x86_64"),
+    ("core-no-depth", CORE, r"return held && reset_depth > 1;", "return false;",
+     MOCK_SUITE, "x86_64"),
+    ("core-held-stays", CORE, r"\n\tq->held = false;\n", "\n", MOCK_SUITE, "x86_64"),
+    ("core-driver-not-told", CORE,
+     r"if \(ops->reset_device_done\)\n\t\tops->reset_device_done\(dev\);", ";",
+     MOCK_SUITE, "x86_64"),
+    ("core-no-verify", CORE, r"if \(q->backend->verify && q->backend->verify\(dev\)\)\n\t\treturn;",
+     ";", MOCK_SUITE, "x86_64"),
+    ("core-left-blocked", CORE, r"q->left_blocked = true;", ";", MOCK_SUITE, "x86_64"),
+    ("core-not-condemned", CORE,
+     r"if \(atomic_xchg\(&q->state, Q_RELEASED\) != Q_HEALTHY\)",
+     "if (atomic_xchg(&q->state, Q_RELEASED) == Q_HEALTHY)", MOCK_SUITE, "x86_64"),
+    ("core-condemned-for-ever", CORE, r"WRITE_ONCE\(q->condemned, false\);", ";",
+     MOCK_SUITE, "x86_64"),
+    ("core-recovered-silently", CORE, r"set_bit\(Q_EVENT_RECOVERED, &q->events\);", ";",
+     MOCK_SUITE, "x86_64"),
+    ("core-no-uevent", CORE, r'\n\t\tquarantine_uevent\(q, "quarantined"\);', "\n\t\t;",
+     MOCK_SUITE, "x86_64"),
+    ("core-no-irq-work", CORE, r"irq_work_queue\(&q->irq_work\);",
+     "quarantine_irq_work(&q->irq_work);", MOCK_SUITE, "x86_64"),
+    # ---- reset ----
+    ("reset-probe-suspends", RESET, r"if \(probe\)\n\t\treturn 0;", ";", MOCK_SUITE, "x86_64"),
+    ("reset-probe-lifts", RESET, r"if \(probe\)\n\t\treturn;", ";", MOCK_SUITE, "x86_64"),
+    ("reset-rc-ignored", RESET, r"if \(rc\)\n\t\t\tq->reset_failed = true;", ";",
+     MOCK_SUITE, "x86_64"),
+    ("reset-inner-forgotten", RESET, r"failed = q->reset_failed;", "failed = rc;",
+     MOCK_SUITE, "x86_64"),
+    ("reset-no-look", RESET, r"!failed && quarantine_proof_holds\(pdev, &proof\)", "!failed",
+     MOCK_SUITE, "x86_64"),
+    ("reset-dead-read", RESET, r"if \(!proof_sample\(pdev, &now, 0xffff\)\)\n\t\treturn false;",
+     "proof_sample(pdev, &now, 0xffff);", MOCK_SUITE, "x86_64"),
+    ("reset-ats-is-proof", RESET, r"return !\(proof->command \| proof->msix\);",
+     "return proof_is_empty(proof);", VTD_SUITES, "x86_64"),
+    ("reset-ats-left-on", RESET, r"iommu_quarantine_ats_off\(&pdev->dev\);", ";",
+     MOCK_SUITE, "x86_64"),
+    ("reset-depth-leaks", RESET,
+     r"scoped_guard\(spinlock, &q->lock\)\n\t\tq->in_reset--;", ";", MOCK_SUITE, "x86_64"),
+    # ---- sysfs ----
+    ("sysfs-zero-quarantines", SYSFS, r"if \(!yes\)\n\t\treturn -EINVAL;", ";",
+     MOCK_SUITE, "x86_64"),
+    ("sysfs-no-resetting", SYSFS, r'READ_ONCE\(q->in_reset\) \? "resetting" :', "false ? NULL :",
+     MOCK_SUITE, "x86_64"),
+    # ---- VT-d ----
+    ("vtd-no-fence", VTD, r"if \(vtd_is_fenced\(vdev\) && context_present\(context\)\) \{",
+     "if (false) {", VTD_SUITES, "x86_64"),
+    ("vtd-no-context-flush", VTD, r"\n\trc = vtd_invalidate_contexts\(iommu\);\n",
+     "\n\trc = 0;\n", VTD_SUITES, "x86_64"),
+    ("vtd-no-scrub", VTD, r"\n\tvtd_scrub\(iommu, head\);\n", "\n", VTD_SUITES, "x86_64"),
+    ("vtd-zero-is-a-name", VTD, r"bool named = sid && sid != 0xffff;",
+     "bool named = sid != 0xffff;", VTD_SUITES, "x86_64"),
+    ("vtd-ones-is-a-name", VTD, r"bool named = sid && sid != 0xffff;", "bool named = sid;",
+     VTD_SUITES, "x86_64"),
+    ("vtd-pf-is-a-name", VTD, r"if \(win.pf_named && !win.named\)\n\t\tnamed = false;", ";",
+     VTD_SUITES, "x86_64"),
+    ("vtd-blames-the-last", VTD, r"if \(win.devices == 1 && win.last && !unit->murky\)",
+     "if (win.last)", VTD_SUITES, "x86_64"),
+    ("vtd-store-not-masked", VTD,
+     r"if \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(vdev, n, context->lo\);\n"
+     r"(\tstore\(context\);\n)[^;]*;\n", "\tstore(context);\n", VTD_SUITES, "x86_64"),
+    ("vtd-held-back-is-lost", VTD,
+     r"if \(state < VTD_FENCING\)\n\t\t\twait->dropped = true;", ";", VTD_SUITES, "x86_64"),
+    ("vtd-permission-lost", VTD, r"lo \|= vdev->sids\[i\].taken;", ";", VTD_SUITES, "x86_64"),
+    ("vtd-no-verify", VTD, r"\n\treturn state == VTD_HEALTHY \? 0 : -ETIMEDOUT;\n",
+     "\n\treturn 0;\n", VTD_SUITES, "x86_64"),
+    ("vtd-condemned-forgotten", VTD, r"atomic_set\(&vdev->state, VTD_FENCED\);", ";",
+     VTD_SUITES, "x86_64"),
+    ("vtd-leaks-a-count", VTD,
+     r"if \(atomic_read\(&vdev->state\) != VTD_HEALTHY\)\n\t\tatomic_dec\(&intel_quarantine_active\);",
+     ";", VTD_SUITES, "x86_64"),
+    # ---- AMD ----
+    ("amd-no-fence", AMD, r"if \(amd_is_fenced\(adev\)\)\n\t\t\tWRITE_ONCE\(dte",
+     "if (false)\n\t\t\tWRITE_ONCE(dte", AMD_SUITES, "x86_64"),
+    ("amd-no-dte-flush", AMD, r"amd_quarantine_submit\(adev->iommu, cmd, i, &data\)",
+     "amd_quarantine_submit(adev->iommu, NULL, 0, &data)", AMD_SUITES, "x86_64"),
+    ("amd-store-not-masked", AMD, r"if \(amd_is_fenced\(adev\)\)\n\t\tmasked.data\[1\] =",
+     "if (false)\n\t\tmasked.data[1] =", AMD_SUITES, "x86_64"),
+    ("amd-trust-the-wait", AMD, r"if \(polls >= AMD_QUARANTINE_ANSWER_POLLS\)\n",
+     "if (false)\n", AMD_SUITES, "x86_64"),
+    ("amd-no-restart", AMD,
+     r"writeq\(readq\(control\) & ~enable, control\);\n\twriteq\(readq\(control\) \| enable, control\);",
+     ";", AMD_SUITES, "x86_64"),
+    ("amd-wait-once", AMD, r"amd_quarantine_submit\(iommu, NULL, 0, &again\);", ";",
+     AMD_SUITES, "x86_64"),
+    ("amd-thread-blind", AMD, r"unit->seen = slot;\n\t\t\tamd_take_event\([^;]*;", "unit->seen = slot;",
+     AMD_SUITES, "x86_64"),
+    ("amd-events-counted-twice", AMD,
+     r"if \(\(slot - unit->taken\) % size >=\n\t\t    \(unit->seen - unit->taken\) % size\) \{",
+     "if (true) {", AMD_SUITES, "x86_64"),
+    ("amd-nobody-suspected", AMD, r"\n\t\tamd_suspect\(adev\);\n", "\n", AMD_SUITES, "x86_64"),
+    ("amd-verify-blind", AMD, r"return state == AMD_HEALTHY \? 0 : -ETIMEDOUT;", "return 0;",
+     AMD_SUITES, "x86_64"),
+    ("amd-condemned-forgotten", AMD, r"atomic_set\(&adev->state, AMD_FENCED\);", ";",
+     AMD_SUITES, "x86_64"),
+    # ---- SMMUv3 ----
+    ("arm-no-fence", SMMU, r"if \(smmu_is_fenced\(sdev\)\)\n\t\t\tWRITE_ONCE\(ste",
+     "if (false)\n\t\t\tWRITE_ONCE(ste", SMMU_SUITES, "arm64"),
+    ("arm-no-cfgi", SMMU, r"issue_cmdlist\(smmu, &smmu->cmdq, &cmd, 1,",
+     "issue_cmdlist(smmu, &smmu->cmdq, NULL, 0,", SMMU_SUITES, "arm64"),
+    ("arm-store-not-masked", SMMU, r"if \(smmu_is_fenced\(sdev\)\)\n\t\tval &=",
+     "if (false)\n\t\tval &=", SMMU_SUITES, "arm64"),
+    ("arm-trust-the-sync", SMMU,
+     r"if \(READ_ONCE\(smmu_quarantine_word\) >> 1 == wait->word >> 1\)", "if (true)",
+     SMMU_SUITES, "arm64"),
+    ("arm-blames-the-last", SMMU, r"if \(!sdev \|\| \(only && only != sdev\)\)\n\t\t\treturn NULL;",
+     ";", SMMU_SUITES, "arm64"),
+    ("arm-acks-all", SMMU, r"writel\(gerrorn \^ GERROR_CMDQ_ERR,", "writel(gerror,",
+     SMMU_SUITES, "arm64"),
+    ("arm-acks-others", SMMU,
+     r"if \(FIELD_GET\(CMDQ_CONS_ERR, cons\) != CMDQ_ERR_CERROR_ATC_INV_IDX\)\n\t\treturn;", ";",
+     SMMU_SUITES, "arm64"),
+    ("arm-no-check", SMMU,
+     r"if \(!\(readl_relaxed\(master->smmu->base \+ ARM_SMMU_CR0ACK\) & CR0_ATSCHK\)\)",
+     "if (false)", SMMU_SUITES, "arm64"),
+    ("arm-condemned-forgotten", SMMU, r"atomic_set\(&sdev->state, SMMU_FENCED\);", ";",
+     SMMU_SUITES, "arm64"),
+    ("arm-no-verify", SMMU,
+     r"return atomic_read\(&sdev->state\) == SMMU_HEALTHY \? 0 : -ETIMEDOUT;", "return 0;",
+     SMMU_SUITES, "arm64"),
+    ("arm-leaks-a-count", SMMU,
+     r"if \(atomic_read\(&sdev->state\) != SMMU_HEALTHY\)\n\t\tsmmu_count_unhealthy\(-1\);", ";",
+     SMMU_SUITES, "arm64"),
+]
+
+# name: why no KUnit test can kill it
+SURVIVORS = {
+}
+
+TIMEOUT = 90
+
+
+def make_arch(name):
+    return guest.ARM64 if name == "arm64" else guest.X86
+
+
+def base_tree(name):
+    """The KUnit kernel, built."""
+    subprocess.run([os.path.join(ROOT, "scripts/kunit.sh"), "--build-only", name],
+                   check=True, stdout=sys.stderr)
+    version = os.path.basename(subprocess.run(
+        [os.path.join(ROOT, "scripts/sources.sh"), "path", "kernel"], check=True,
+        stdout=subprocess.PIPE, text=True).stdout.strip())
+    prefix = "arm64-" if name == "arm64" else ""
+    return (os.path.join(guest.CACHE, "grafted/src", version),
+            os.path.join(guest.CACHE, f"grafted/build/{version}-{prefix}kunit"))
+
+
+def boot(source, build, name, suites, log):
+    """Run the suites. Returns what killed the mutant, or None."""
+    qemu = subprocess.run([os.path.join(ROOT, "scripts/build-qemu.sh")], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+    env = dict(os.environ, PATH=os.path.dirname(qemu) + ":" + os.environ["PATH"])
+    with open(log, "w", encoding="utf-8") as handle:
+        subprocess.run([sys.executable, "-B", "tools/testing/kunit/kunit.py", "exec",
+                        "--build_dir", build, "--timeout", str(TIMEOUT), "--raw_output=all",
+                        "--arch", name, "--qemu_config",
+                        os.path.join(HERE, f"{name}.py"), suites],
+                       cwd=source, env=env, stdout=handle, stderr=subprocess.STDOUT,
+                       check=False)
+    text = subprocess.run([sys.executable, "-B", os.path.join(ROOT, "scripts/kunit-ktap.py"),
+                           "--partial", f"{name}={log}"], stdout=subprocess.PIPE,
+                          text=True, check=False).stdout
+    red = re.findall(r"^not ok \d+ \S+?/(.*)$", text, re.M)
+    return red[0] if red else None
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", choices=("x86_64", "arm64"))
+    parser.add_argument("--only", metavar="NAME,...")
+    args = parser.parse_args()
+    only = args.only.split(",") if args.only else None
+    chosen = [m for m in MUTANTS if (not only or m[0] in only) and
+              (not args.arch or m[5] == args.arch)]
+    if not chosen:
+        guest.die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
+
+    logs = os.path.join(guest.CACHE, "out/kunit/mutants")
+    os.makedirs(logs, exist_ok=True)
+    print(f"KTAP version 1\n1..{len(chosen)}")
+    number = killed = 0
+    for arch in ("x86_64", "arm64"):
+        mine = [m for m in chosen if m[5] == arch]
+        if not mine:
+            continue
+        source, base = base_tree(arch)
+        build = base + "-mutant"
+        shutil.rmtree(build, ignore_errors=True)
+        subprocess.run(["cp", "-a", base, build], check=True)
+        for name, path, pattern, replacement, suites, _ in mine:
+            with open(os.path.join(source, path), encoding="utf-8") as handle:
+                text, hits = re.subn(pattern, lambda _, r=replacement: r, handle.read())
+            if hits != 1:
+                guest.die(f"mutant {name}: its pattern matches {hits} times in {path}, not "
+                          "once; bring the table in mutants.py up to date")
+            guest.build_mutant(make_arch(arch), source, build, path, text)
+            by = boot(source, build, arch, suites, os.path.join(logs, f"{name}.log"))
+            number += 1
+            killed += bool(by)
+            if by:
+                print(f"ok {number} {name} # killed by {by}", flush=True)
+            elif name in SURVIVORS:
+                print(f"ok {number} {name} # SKIP survives: {SURVIVORS[name]}", flush=True)
+            else:
+                print(f"not ok {number} {name} # survives", flush=True)
+        shutil.rmtree(build)
+    print(f"# {killed} of {number} killed")
+    return 0 if killed >= number * 95 / 100 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
