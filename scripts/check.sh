@@ -62,10 +62,11 @@ suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
 suite_models() { tests/models/run.sh; }
 suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirname "$(scripts/build-qemu.sh)")"; }
+suite_kunit() { scripts/kunit.sh all; }
 suite_scenarios() { tests/guest/run.sh scenarios; }
 suite_mutants() { tests/guest/run.sh mutants; }
 
-all="build style sources graft series kabi text static rules models faultmodel scenarios mutants"
+all="build style sources graft series kabi text static rules models faultmodel kunit scenarios mutants"
 [ -z "${KERNELS:-}" ] || all="$all matrix"
 [ $# -gt 0 ] || set -- $all
 for name; do
