@@ -19,7 +19,7 @@ import xml.etree.ElementTree as ET
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LINE = re.compile(r"^(?:\[[ .0-9]+\] ?)?(?P<indent> *)(?P<rest>.*?)\r?$")
 RESULT = re.compile(r"^(?P<ok>ok|not ok) \d+(?: -)? (?P<name>\S+)"
-                    r"(?: # (?P<directive>SKIP|TODO)\s*(?P<why>.*))?")
+                    r"(?: # (?P<directive>[A-Z]+)\s*(?P<why>.*))?")
 PLAN = re.compile(r"^1\.\.(\d+)$")
 COMPLAINT = re.compile(r"WARNING:|BUG:|Kernel panic|Oops:|"
                        r"possible circular|suspicious RCU|rcu.*stall|"
