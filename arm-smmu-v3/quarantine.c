@@ -5,7 +5,7 @@
  * A CMD_ATC_INV that is not answered makes the next CMD_SYNC fail: GERROR.CMDQ_ERR
  * becomes active with CERROR_ATC_INV_SYNC, CONS stays at the CMD_SYNC and the
  * queue stops. Once the error is acknowledged the CMD_SYNC is tried again, and
- * then succeeds (IHI 0070, 3.9.1, 7.1). Which of the CMD_ATC_INVs before it
+ * then succeeds (IHI 0070, 3.9.1.4, 7.1). Which of the CMD_ATC_INVs before it
  * timed out is not said, and its issuer sees success.
  *
  * All commands pass __arm_smmu_cmdq_issue_cmdlist(), so that function carries
