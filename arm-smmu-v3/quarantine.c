@@ -792,6 +792,47 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 	return ret;
 }
 
+/**
+ * smmu_quarantine_issue_user() - send what a guest wants to be sent, and wait
+ * @smmu: the SMMU
+ * @cmds: the commands, with the host's stream ids; not more than a batch
+ * @n: how many
+ *
+ * A guest's dead device costs the host what any other one costs. To the guest a
+ * CMD_ATC_INV that was not answered, or not even sent, is an error.
+ *
+ * Context: process.
+ * Return: 0, -EIO if one of the devices that were to be asked is fenced by now,
+ * or the error of the queue.
+ */
+int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
+			       struct arm_smmu_cmd *cmds, int n)
+{
+	u32 sids[CMDQ_BATCH_ENTRIES];
+	unsigned int asked = 0;
+	struct smmu_dev *sdev;
+	int i, ret;
+	s64 sid;
+
+	/* The filter takes commands out of the list */
+	for (i = 0; i < n && asked < ARRAY_SIZE(sids); i++) {
+		sid = smmu_atc_sid(cmds[i].data[0]);
+		if (sid >= 0)
+			sids[asked++] = sid;
+	}
+	ret = __arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, true);
+	if (ret || !iommu_quarantine_enabled())
+		return ret;
+
+	guard(rcu)();
+	while (asked--) {
+		sdev = smmu_find(smmu, sids[asked]);
+		if (sdev && smmu_is_fenced(sdev))
+			return -EIO;
+	}
+	return 0;
+}
+
 /* Events that nothing but a request that ATS has prepared, or prepares, makes */
 #define SMMU_EVT_BAD_ATS_TREQ		0x05
 #define SMMU_EVT_TRANSL_FORBIDDEN	0x07

@@ -50,6 +50,8 @@ void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
 void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror);
 void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
 			   __le64 *entry, unsigned int i, __le64 val);
+int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
+			       struct arm_smmu_cmd *cmds, int n);
 bool smmu_quarantine_muted(struct arm_smmu_device *smmu, const u64 *evt);
 bool smmu_quarantine_allows_ats(struct arm_smmu_master *master);
 int smmu_quarantine_probe(struct arm_smmu_master *master);
@@ -204,6 +206,12 @@ static inline void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
 static inline void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror)
 {
 	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
+}
+
+static inline int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
+					     struct arm_smmu_cmd *cmds, int n)
+{
+	return __arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, true);
 }
 
 static inline bool smmu_quarantine_muted(struct arm_smmu_device *smmu,
