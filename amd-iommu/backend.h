@@ -47,9 +47,6 @@ struct amd_dev {
 	u16 sids[] __counted_by(nr_sids);
 };
 
-/* Invalidations of one window that are run again as they were */
-#define AMD_WINDOW		128
-
 /**
  * struct amd_unit - the backend's state of one IOMMU
  * @log_lock: protects @seen and the choice of amd_quarantine_next_event
@@ -60,10 +57,13 @@ struct amd_dev {
  * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
+ * @slow: waits that have taken too long for an answer and are not verified yet
+ * @verified: what the last wait stores that was queued when a window was taken
  * @lost: the IOMMU did not answer within the bound, nor has it since
  * @dropped: commands were dropped meanwhile, since its buffer was full
  * @nr_window: invalidations in @window
- * @window: those that were not answered in time
+ * @window: those that were not answered in time, as many as the buffer holds;
+ *	NULL: it has no ATS device of ours
  */
 struct amd_unit {
 	raw_spinlock_t log_lock;
@@ -74,10 +74,12 @@ struct amd_unit {
 	atomic_t unhealthy;
 	bool probing;
 	atomic_t narrowing;
+	atomic_t slow;
+	u64 verified;
 	bool lost;
 	bool dropped;
 	unsigned int nr_window;
-	struct iommu_cmd window[AMD_WINDOW];
+	struct iommu_cmd *window;
 };
 
 #if IS_ENABLED(CONFIG_KUNIT)

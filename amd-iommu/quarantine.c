@@ -162,6 +162,13 @@ static void amd_count_unhealthy(struct amd_iommu *iommu, int by)
 	raw_spin_unlock_irqrestore(&unit->log_lock, flags);
 }
 
+/* While there is a slow one every wait looks closer */
+static void amd_count_slow(struct amd_iommu *iommu, int by)
+{
+	atomic_add(by, &amd_unit(iommu)->slow);
+	amd_count_unhealthy(iommu, by);
+}
+
 /* log_lock held. Nothing that is already decided is decided again. */
 static void amd_accuse(struct amd_dev *adev, enum iommu_broken_cause cause,
 		       u64 event, u64 address)
@@ -613,43 +620,45 @@ static void amd_suspect(struct amd_dev *adev)
 }
 
 /*
- * The device-TLB invalidations between the waits that store @from and @to, as
- * they were queued, and who was asked by them: what is on its way is in the
- * command buffer still. Of more than AMD_WINDOW the oldest are left to an
- * invalidation of everything.
+ * The device-TLB invalidations behind the wait that stores @from, as they were
+ * queued, and who was asked by them: what is on its way is in the command buffer
+ * still. Whoever queues one later is held back, as this CPU narrows. Returns
+ * what the oldest wait stores that is in the buffer.
  */
-static void amd_take_window(struct amd_iommu *iommu, u64 from, u64 to)
+static u64 amd_take_window(struct amd_iommu *iommu, u64 from)
 {
 	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
 	struct amd_unit *unit = amd_unit(iommu);
 	struct amd_dev *adev;
 	unsigned int i, tail;
-	bool inside = false;
-	u64 data;
+	u64 data, oldest;
 
 	unit->nr_window = 0;
-	scoped_guard(raw_spinlock_irqsave, &iommu->lock)
+	scoped_guard(raw_spinlock_irqsave, &iommu->lock) {
 		tail = iommu->cmd_buf_tail / sizeof(*cmd);
+		unit->verified = iommu->cmd_sem_val;
+	}
 
+	oldest = unit->verified;
 	/* Backwards, from the newest to the one that is overwritten next */
 	for (i = 1; i < CMD_BUFFER_ENTRIES; i++) {
 		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
 		if (cmd->data[1] >> 28 == CMD_COMPL_WAIT) {
 			data = (u64)cmd->data[3] << 32 | cmd->data[2];
 			if ((s64)(data - from) <= 0)
-				return;
-			inside |= (s64)(data - to) <= 0;
+				break;
+			oldest = data;
 			continue;
 		}
-		if (!inside || amd_iotlb_devid(cmd) < 0)
+		if (amd_iotlb_devid(cmd) < 0)
 			continue;
 		adev = amd_find(iommu, amd_iotlb_devid(cmd));
 		if (!adev || amd_is_fenced(adev))
 			continue;
 		amd_suspect(adev);
-		if (unit->nr_window < AMD_WINDOW)
-			unit->window[unit->nr_window++] = *cmd;
+		unit->window[unit->nr_window++] = *cmd;
 	}
+	return oldest;
 }
 
 /*
@@ -842,11 +851,26 @@ void amd_quarantine_narrow(struct amd_iommu *iommu)
 	amd_narrowing_end(iommu, flags);
 }
 
+static void amd_suspect_all(struct amd_iommu *iommu)
+{
+	struct amd_dev *adev;
+	unsigned long key;
+
+	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
+			  amd_key(iommu, 0xffff))
+		amd_suspect(adev);
+}
+
 /* A wait has completed, but too late to be an answer. RCU read section. */
 static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned long flags;
+	u64 oldest;
+
+	/* No ATS device: nothing was asked, and the wait is good */
+	if (!READ_ONCE(unit->window))
+		return;
 
 	amd_fence_all(iommu);
 	while (!amd_narrowing_begin(iommu, &flags)) {
@@ -855,10 +879,15 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 			return;
 		}
 	}
-	/* Each wait takes an entry: none in the buffer is older than this */
-	amd_take_window(iommu, to - CMD_BUFFER_ENTRIES, to);
-	if (unit->nr_window)
+	/* Who narrowed while this CPU waited may have asked for it as well */
+	if ((s64)(unit->verified - to) < 0) {
+		/* Each wait takes an entry: none in the buffer is older */
+		oldest = amd_take_window(iommu, to - CMD_BUFFER_ENTRIES);
+		/* Overwritten: whom this CPU has asked nobody knows any more */
+		if ((s64)(oldest - to) >= 0)
+			amd_suspect_all(iommu);
 		amd_ask_all(iommu);
+	}
 	amd_narrowing_end(iommu, flags);
 }
 
@@ -867,19 +896,21 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
  * is the operator's choice. The IOMMU's own TLB was not heard of either, so
  * memory is not protected whatever that does.
  */
-static void amd_give_up(struct amd_iommu *iommu, u64 to)
+static void amd_give_up(struct amd_iommu *iommu)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	struct amd_dev *adev;
 	unsigned long key, flags;
 
 	amd_declare_lost(iommu);
+	if (!READ_ONCE(unit->window))
+		return;
 
 	/* Who narrows meets lost as well, and ends */
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
 	/* The buffer stands still: what was not completed was not answered */
-	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), to);
+	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem));
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff)) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
@@ -932,14 +963,18 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned int events = READ_ONCE(unit->events);
+	bool slow = polls >= AMD_QUARANTINE_ANSWER_POLLS;
 
 	if (!iommu_quarantine_enabled())
 		return polls;
 
 	guard(rcu)();
+	if (slow)
+		amd_count_slow(iommu, 1);
 	if (polls == LOOP_TIMEOUT) {
 		if (amd_wait(iommu, data)) {
-			amd_give_up(iommu, data);
+			amd_give_up(iommu);
+			amd_count_slow(iommu, -1);
 			return LOOP_TIMEOUT;
 		}
 		amd_wait_for_event(iommu, events);
@@ -948,8 +983,11 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 		amd_back_again(iommu);
 	amd_read_log(iommu);
 	amd_fence_all(iommu);
-	if (polls >= AMD_QUARANTINE_ANSWER_POLLS)
+	/* What was queued later may be short, and have expired with a slow one */
+	if (slow || atomic_read(&unit->slow))
 		amd_verify_window(iommu, data);
+	if (slow)
+		amd_count_slow(iommu, -1);
 	return 0;
 }
 
@@ -1027,10 +1065,19 @@ static int amd_add_sid(struct pci_dev *pdev, u16 sid, void *data)
 
 static int amd_probe(struct amd_iommu *iommu, struct pci_dev *pdev)
 {
+	struct amd_unit *unit = amd_unit(iommu);
+	struct iommu_cmd *window;
 	struct amd_dev *adev;
 	unsigned int i;
 	int ret;
 
+	/* Once for each IOMMU, which stays; probes are serialised */
+	if (!unit->window) {
+		window = kcalloc(CMD_BUFFER_ENTRIES, sizeof(*window), GFP_KERNEL);
+		if (!window)
+			return -ENOMEM;
+		WRITE_ONCE(unit->window, window);
+	}
 	adev = kzalloc(struct_size(adev, sids, AMD_MAX_SIDS), GFP_KERNEL);
 	if (!adev)
 		return -ENOMEM;

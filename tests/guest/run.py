@@ -818,7 +818,7 @@ MUTANTS = [
      "if (false)\n\t\tmasked.data[1] =", "hold_attach", "stale-writes-through", ("amd",)),
     # A wait that has completed is taken for an answer.
     ("amd-trust-the-wait", AMD,
-     r"if \(polls >= AMD_QUARANTINE_ANSWER_POLLS\)\n", "if (false)\n", "old_hardware",
+     r"if \(slow \|\| atomic_read\(&unit->slow\)\)\n", "if (false)\n", "old_hardware",
      "reused-pages-damaged", ("amd",)),
     ("arm-no-cfgi", SMMU, r"issue_cmdlist\(smmu, &smmu->cmdq, &cmd, 1,",
      "issue_cmdlist(smmu, &smmu->cmdq, NULL, 0,", "wedge_unmap", "reused-pages-damaged",
