@@ -19,7 +19,6 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
@@ -88,7 +87,6 @@ typedef struct IOMMUFaultAMD {
     bool enabled;               /* of the control register, as last written */
     bool event_intr;
     GHashTable *dte;            /* DeviceID -> AMDCachedDTE */
-    bool mute;
     PCIBus *buses[PCI_BUS_MAX]; /* those seen, in order; they never go away */
     QLIST_ENTRY(IOMMUFaultAMD) next;
 } IOMMUFaultAMD;
@@ -514,7 +512,7 @@ void iommu_fault_amd_page_fault(AMDVIState *s, uint16_t devid, hwaddr addr,
     AMDCachedDTE *dte = amd_dte_get(a, devid);
     uint64_t qword = amd_dte_qword(a, devid, 1);
 
-    if (a->mute || (qword & DTE_SA) ||
+    if (a->backend.mute || (qword & DTE_SA) ||
         ((qword & DTE_SE) && dte->faulted)) {
         return;
     }
@@ -558,7 +556,6 @@ static bool amd_translate(IOMMUFaultBackend *be, PCIDevice *pci,
     IOMMUFaultAMD *a = container_of(be, IOMMUFaultAMD, backend);
     uint16_t devid = pci_get_bdf(pci);
     MemTxAttrs attrs = { .requester_id = devid };
-    IOMMUTLBEntry entry;
 
     /* QEMU's amd-iommu has no tables for requests with PASID. */
     if (!a->s->enabled || pasid != PCI_NO_PASID) {
@@ -572,18 +569,8 @@ static bool amd_translate(IOMMUFaultBackend *be, PCIDevice *pci,
     if (iova >= AMDVI_INT_ADDR_FIRST && iova <= AMDVI_INT_ADDR_LAST) {
         return false;
     }
-    RCU_READ_LOCK_GUARD();
-    /* A page without permission is an answer to such a request, no fault. */
-    a->mute = true;
-    entry = address_space_get_iotlb_entry(pci_device_iommu_address_space(pci),
-                                          iova, true, attrs);
-    a->mute = false;
-    if (!(entry.perm & IOMMU_WO)) {
-        return false;
-    }
-    *gpa = (entry.translated_addr | (iova & entry.addr_mask)) &
-           AMDVI_PAGE_MASK_4K;
-    return true;
+    return iommu_fault_translate_muted(be, pci_device_iommu_address_space(pci),
+                                       iova, attrs, gpa);
 }
 
 static bool amd_translated(IOMMUFaultBackend *be, PCIDevice *pci, hwaddr gpa)

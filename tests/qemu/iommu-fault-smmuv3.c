@@ -20,7 +20,6 @@
  * Event queue. QEMU takes a full one for a failed access; here it overflows.
  */
 #include "qemu/osdep.h"
-#include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
@@ -57,7 +56,6 @@ typedef struct IOMMUFaultSMMU {
     QSIMPLEQ_HEAD(, SMMUPutOff) put_off;    /* consumed, but not carried out */
     bool extra;                 /* the command at work is one of these */
     GHashTable *stes;           /* StreamID -> STE */
-    bool mute;
     QLIST_ENTRY(IOMMUFaultSMMU) next;
 } IOMMUFaultSMMU;
 
@@ -442,7 +440,6 @@ static bool smmu_translate_request(IOMMUFaultBackend *be, PCIDevice *pci,
     MemTxAttrs attrs = { .requester_id = sid };
     SMMUATSVerdict verdict = SMMU_ATS_OFF;
     SMMUEventInfo event;
-    IOMMUTLBEntry entry;
 
     if (smmu_enabled(a->s)) {
         verdict = smmu_ats_verdict(a, sid, &event);
@@ -454,17 +451,8 @@ static bool smmu_translate_request(IOMMUFaultBackend *be, PCIDevice *pci,
     if (verdict != SMMU_ATS_OK || pasid != PCI_NO_PASID) {
         return false;
     }
-    RCU_READ_LOCK_GUARD();
-    a->mute = true;
-    entry = address_space_get_iotlb_entry(pci_device_iommu_address_space(pci),
-                                          iova, true, attrs);
-    a->mute = false;
-    if (!(entry.perm & IOMMU_WO)) {
-        return false;
-    }
-    *gpa = (entry.translated_addr | (iova & entry.addr_mask)) &
-           ~(hwaddr)0xfff;
-    return true;
+    return iommu_fault_translate_muted(be, pci_device_iommu_address_space(pci),
+                                       iova, attrs, gpa);
 }
 
 static bool smmu_translated(IOMMUFaultBackend *be, PCIDevice *pci, hwaddr gpa)
@@ -501,7 +489,7 @@ static void smmu_untranslated(IOMMUFaultBackend *be, PCIDevice *pci)
 
 bool iommu_fault_smmuv3_muted(SMMUv3State *s)
 {
-    return smmu_get(s)->mute;
+    return smmu_get(s)->backend.mute;
 }
 
 static const IOMMUFaultBackendOps smmu_backend_ops = {

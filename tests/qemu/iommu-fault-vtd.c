@@ -17,7 +17,6 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
@@ -69,7 +68,6 @@ typedef struct IOMMUFaultVTD {
     QSIMPLEQ_HEAD(, VTDLoss) losses;
     unsigned held_waits;
     GHashTable *ctx;            /* source id -> VTDCachedCtx */
-    bool mute;
     QLIST_ENTRY(IOMMUFaultVTD) next;
 } IOMMUFaultVTD;
 
@@ -469,7 +467,6 @@ static bool vtd_translate(IOMMUFaultBackend *be, PCIDevice *pci,
     IOMMUFaultVTD *v = container_of(be, IOMMUFaultVTD, backend);
     MemTxAttrs attrs = { .requester_id = pci_get_bdf(pci) };
     VTDAddressSpace *as;
-    IOMMUTLBEntry entry;
 
     /* With translation off, a translation request is unsupported. */
     if (!v->s->dmar_enabled ||
@@ -481,17 +478,7 @@ static bool vtd_translate(IOMMUFaultBackend *be, PCIDevice *pci,
         return false;
     }
     as = vtd_find_add_as(v->s, pci_get_bus(pci), pci->devfn, pasid);
-    RCU_READ_LOCK_GUARD();
-    /* A page without permission is an answer to such a request, no fault. */
-    v->mute = true;
-    entry = address_space_get_iotlb_entry(&as->as, iova, true, attrs);
-    v->mute = false;
-    if (!(entry.perm & IOMMU_WO)) {
-        return false;
-    }
-    *gpa = (entry.translated_addr | (iova & entry.addr_mask)) &
-           VTD_PAGE_MASK_4K;
-    return true;
+    return iommu_fault_translate_muted(be, &as->as, iova, attrs, gpa);
 }
 
 static bool vtd_translated(IOMMUFaultBackend *be, PCIDevice *pci, hwaddr gpa)
@@ -519,7 +506,7 @@ static void vtd_untranslated(IOMMUFaultBackend *be, PCIDevice *pci)
 
 bool iommu_fault_vtd_muted(IntelIOMMUState *s)
 {
-    return vtd_get(s)->mute;
+    return vtd_get(s)->backend.mute;
 }
 
 static const IOMMUFaultBackendOps vtd_backend_ops = {

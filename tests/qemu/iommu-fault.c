@@ -20,6 +20,7 @@
 #include "qemu/error-report.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
+#include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qapi/error.h"
 #include "hw/misc/iommu-fault.h"
@@ -240,6 +241,27 @@ IOMMUFaultBackend *iommu_fault_backend(PCIDevice *pci)
         }
     }
     return NULL;
+}
+
+/*
+ * What an IOMMU's own translation makes of an ATS request that is permitted. A
+ * page that is not mapped is an answer to such a request, and no fault.
+ */
+bool iommu_fault_translate_muted(IOMMUFaultBackend *be, AddressSpace *as,
+                                 hwaddr iova, MemTxAttrs attrs, hwaddr *gpa)
+{
+    IOMMUTLBEntry entry;
+
+    RCU_READ_LOCK_GUARD();
+    be->mute = true;
+    entry = address_space_get_iotlb_entry(as, iova, true, attrs);
+    be->mute = false;
+    if (!(entry.perm & IOMMU_WO)) {
+        return false;
+    }
+    *gpa = (entry.translated_addr | (iova & entry.addr_mask)) &
+           ~(hwaddr)0xfff;
+    return true;
 }
 
 /*

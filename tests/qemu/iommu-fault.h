@@ -118,6 +118,7 @@ typedef struct IOMMUFaultBackendOps {
 
 struct IOMMUFaultBackend {
     const IOMMUFaultBackendOps *ops;
+    bool mute;                  /* what is translated now records no event */
     bool stalled;               /* the queue stands still for a timeout */
     int64_t stall_since;        /* virtual ns */
     QLIST_ENTRY(IOMMUFaultBackend) next;
@@ -134,6 +135,8 @@ IOMMUFaultBackend *iommu_fault_backend(PCIDevice *pci);
 
 /* for IOMMU models */
 void iommu_fault_backend_register(IOMMUFaultBackend *be);
+bool iommu_fault_translate_muted(IOMMUFaultBackend *be, AddressSpace *as,
+                                 hwaddr iova, MemTxAttrs attrs, hwaddr *gpa);
 bool iommu_fault_invalidate(const IOMMUFaultInv *inv, int64_t *delay);
 bool iommu_fault_answer(const IOMMUFaultInv *inv);
 void iommu_fault_given_up(const IOMMUFaultInv *inv);
