@@ -18,7 +18,8 @@ a kernel newer than the highest one that META declares verified.
 A folder of call-outs holds
     manifest   kind | rule | file | marker | hits | precondition
                kind: cocci (a semantic patch), or line or before (text that
-               goes after or before the line that the rule's first one is)
+               goes after or before the line that the rule's first one is),
+               or member (the rule is "struct NAME" and a declaration)
     files      source -> destination    (source relative to the root; both may
                be folders with a trailing slash; shell patterns in the source)
     macros.h   optional, what spatch's parser must be told
@@ -110,7 +111,7 @@ def load_manifest(folder, macros):
                 raise GraftError(f"{where}: expected kind | rule | file | "
                                  f"marker | hits | precondition")
             kind, rule, file, marker, hits, precondition = parts
-            if kind not in ("cocci", "line", "before"):
+            if kind not in ("cocci", "line", "before", "member"):
                 raise GraftError(f"{where}: unknown kind '{kind}'")
             rule_path = os.path.join(folder, rule)
             if not os.path.isfile(rule_path):
@@ -225,6 +226,35 @@ def apply_line(callout, data):
     return b"\n".join(lines)
 
 
+# A place that a vendor keeps free in a structure, ANDROID_KABI_RESERVE(1) or
+# RH_KABI_RESERVE(1), and how the same headers let it be used.
+RESERVE = re.compile(rb"^(\s*)(\w*KABI)_RESERVE\((\d+)\)(;?)\s*$")
+
+
+def apply_member(callout, data):
+    """A new last member, or one in the vendor's reserve if there is any."""
+    struct, declaration = read(callout.rule).rstrip(b"\n").split(b"\n")
+    lines = data.split(b"\n")
+    starts = [number for number, line in enumerate(lines)
+              if line == struct + b" {"]
+    if len(starts) != 1:
+        raise callout.error(f"expected {struct.decode()} once, found it "
+                            f"{len(starts)} times")
+    try:
+        end = lines.index(b"};", starts[0])
+    except ValueError:
+        raise callout.error(f"{struct.decode()} has no end") from None
+    for number in range(starts[0], end):
+        match = RESERVE.match(lines[number])
+        if match:
+            indent, prefix, index, semicolon = match.groups()
+            lines[number] = (indent + prefix + b"_USE(" + index + b", " +
+                             declaration + b")" + semicolon)
+            return b"\n".join(lines)
+    lines.insert(end, b"\t" + declaration + b";")
+    return b"\n".join(lines)
+
+
 def tidy(data, result):
     """What spatch adds, in the kernel's style.
 
@@ -298,6 +328,8 @@ def apply_one(callout, pristine, data, cache):
     count = matches(callout, data)
     if callout.kind in ("line", "before"):
         result = apply_line(callout, data)
+    elif callout.kind == "member":
+        result = apply_member(callout, data)
     else:
         result = tidy(data, apply_cocci(callout, data, cache))
     found = matches(callout, result) - count

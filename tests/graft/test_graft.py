@@ -242,6 +242,33 @@ def makefile_of_the_kernel_has_no_targets_for_people(lab):
 
 
 @test
+def member_goes_to_the_end_or_into_the_vendors_reserve(lab):
+    """kABI: no member moves, with the macros of Android's and RHEL's kernels."""
+    name = "include/linux/iommu.h"
+    declaration = "void (*reset_device_done)(struct device *dev)"
+    for reserve, expected in (
+            ("", f"\t{declaration};\n}};\n"),
+            ("\tANDROID_KABI_RESERVE(1);\n\tANDROID_KABI_RESERVE(2);\n",
+             f"\tANDROID_KABI_USE(1, {declaration});\n"
+             "\tANDROID_KABI_RESERVE(2);\n};\n"),
+            ("\n\tRH_KABI_USE(1, int (*other)(void))\n"
+             "\tRH_KABI_RESERVE(2)\n",
+             "\tRH_KABI_USE(1, int (*other)(void))\n"
+             f"\tRH_KABI_USE(2, {declaration})\n}};\n")):
+        tree = lab.tree()
+        if reserve:
+            edit(os.path.join(tree, name), lambda text: re.sub(
+                r"(^struct iommu_ops \{\n(?:(?!\};).*\n)*)",
+                lambda match: match[1] + reserve, text, flags=re.M))
+        lab.grafted(tree)
+        with open(os.path.join(tree, name), encoding="utf-8") as handle:
+            text = handle.read()
+        expect(expected in text[text.index("struct iommu_ops {"):],
+               f"with '{reserve}': " + text[text.index("struct iommu_ops {"):]
+               .split("\n};")[0][-300:])
+
+
+@test
 def check_changes_nothing(lab):
     tree = lab.tree()
     before = snapshot(tree)
