@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # The user's trees reach the scripts through the environment.
-export KERNEL QEMU_SRC FORCE CHECK_DEPS IQ_CACHE IQ_JOBS KERNELS KABI_CONFIG KABI_ARCH
+export KERNEL QEMU_SRC FORCE CHECK_DEPS IQ_CACHE IQ_JOBS KERNELS KABI_CONFIG KABI_ARCH KABI_QUICK
 ifndef IQ_CACHE
 unexport IQ_CACHE
 endif
@@ -38,7 +38,7 @@ help:
 	@echo '  make series KERNEL=<tree> OUT=<dir>   the same as patches for git am, by part'
 	@echo '  make patch KERNEL=<tree> [OUT=<file>] the same as one diff'
 	@echo '  make kabi KERNEL=<tree>       layouts and symbol versions, against the ungrafted'
-	@echo '                         tree; KABI_CONFIG=<file>, KABI_ARCH=x86|arm64'
+	@echo '                         tree; KABI_CONFIG=<file>, KABI_ARCH=arm64, KABI_QUICK=1'
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
 	@echo 'Single suites:'
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'

@@ -12,8 +12,8 @@ module=$obj/drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko
 nm=aarch64-linux-gnu-nm
 
 # What the module takes from the core.
-taken() { $nm -u "$module" | awk '{ print $2 }' | grep -E '^iommu_(quarantine|report)' | sort; }
-exported() { awk '$2 ~ /^iommu_(quarantine|report)/ { print $2 }' "$obj/Module.symvers" | sort; }
+taken() { $nm -u "$module" | awk '{ print $2 }' | grep -E '^iommu_(quarantine|report_device_broken)' | sort; }
+exported() { awk '$2 ~ /^iommu_(quarantine|report_device_broken)/ { print $2 }' "$obj/Module.symvers" | sort; }
 
 backend_is_in()
 {
@@ -35,7 +35,7 @@ exports_suffice()
 
 gpl_only()
 {
-	! awk '$2 ~ /^iommu_(quarantine|report)/ && $4 != "EXPORT_SYMBOL_GPL"' "$obj/Module.symvers" | grep .
+	! awk '$2 ~ /^iommu_(quarantine|report_device_broken)/ && $4 != "EXPORT_SYMBOL_GPL"' "$obj/Module.symvers" | grep .
 }
 
 guide_lists_them()
