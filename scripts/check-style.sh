@@ -14,7 +14,7 @@ cd "$IQ_ROOT"
 # What spatch is told as macros is no C of ours.
 mapfile -t doc_files < <(find core amd-iommu arm-smmu-v3 intel-vtd -name callouts -prune -o -name '*.[ch]' -print | sort)
 mapfile -t c_files < <(printf '%s\n' "${doc_files[@]}"; find tests/guest tests/conformance -name '*.[ch]' | sort)
-mapfile -t all_files < <(find . -name .git -prune -o -name __pycache__ -prune -o -type f -print | sort)
+mapfile -t all_files < <(find . -name .git -prune -o -name .iq-cache -prune -o -name __pycache__ -prune -o -type f -print | sort)
 mapfile -t shell_files < <(grep -lE '^#!/bin/(ba)?sh|shellcheck shell' "${all_files[@]}")
 mapfile -t python_files < <(printf '%s\n' "${all_files[@]}" | grep '\.py$')
 
@@ -74,6 +74,36 @@ no_products()
 	fi
 }
 
+# The targets and machines that the CI templates name.
+ci_templates()
+{
+	local file target found status=0
+
+	for file in Documentation/ci/*.yml; do
+		for target in $(grep -oE 'make [a-z -]+' "$file" | sed 's/^make//' | tr ' ' '\n' | sort -u); do
+			case $target in
+			check-*) grep -q "^suite_${target#check-}()" scripts/check.sh ;;
+			*) grep -qE "^([a-z]+ )*$target( [a-z]+)*:" Makefile ;;
+			esac || {
+				echo "$file: there is no target $target"
+				status=1
+			}
+		done
+		found=$(grep -iE 'machine: \[' "$file" | sed 's/.*\[//; s/\].*//; s/,//g')
+		[ "$(xargs -n 1 <<<"$found" | sort)" = "$(machine_names)" ] || {
+			echo "$file: machines '$found', there are: $(machine_names | xargs)"
+			status=1
+		}
+	done
+	return $status
+}
+
+machine_names()
+{
+	/usr/bin/python3 -B tests/guest/run.py scenarios --help |
+		sed -n 's/.*--machine {\([^}]*\)}.*/\1/p' | head -n 1 | tr ',' '\n' | sort
+}
+
 each()
 {
 	local file status=0 run=$1
@@ -88,7 +118,7 @@ each()
 syntax_shell() { bash -n "$1"; }
 syntax_python() { /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1], "rb").read(), sys.argv[1])' "$1"; }
 
-ktap_plan $((${#c_files[@]} + ${#doc_files[@]} + 8))
+ktap_plan $((${#c_files[@]} + ${#doc_files[@]} + 9))
 for file in "${c_files[@]}"; do
 	ktap_case "checkpatch $file" checkpatch "$file"
 done
@@ -106,5 +136,6 @@ ktap_case "no path of one machine" absent \
 	"(^|[^A-Za-z0-9_.])/([h]ome|[r]oot|[w]ork)/" "this path exists on one machine only"
 ktap_case "no kernel difference by version number" absent \
 	'LINUX_[V]ERSION_CODE|KERNEL_[V]ERSION\(' "look for the feature instead"
+ktap_case "the CI templates name what there is" ci_templates
 ktap_case "nothing that should be made is kept" no_products
 ktap_end

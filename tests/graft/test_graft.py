@@ -85,7 +85,7 @@ class Lab:
         # original lies, and so that tests may break it.
         self.repo = os.path.join(scratch, "repo")
         shutil.copytree(REPO, self.repo, ignore=shutil.ignore_patterns(
-            ".git", "__pycache__", "*.o", "*.ko"))
+            ".git", ".iq-cache", "__pycache__", "*.o", "*.ko"))
         self.graft = load_graft(self.repo)
         self.callouts, self.files = self.graft.load(
             self.repo, self.graft.kernel_folders(), self.graft.kernel_files())
