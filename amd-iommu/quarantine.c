@@ -1220,10 +1220,35 @@ static int amd_quarantine_verify(struct device *dev)
 	return state == AMD_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
+/* struct iommu_quarantine_backend::pretend */
+static int __maybe_unused amd_quarantine_pretend(struct device *dev)
+{
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+
+	if (!iommu_quarantine_enabled())
+		return -EOPNOTSUPP;
+
+	guard(rcu)();
+	adev = amd_find(iommu, dev_data->devid);
+	if (!adev)
+		return -ENODEV;
+	scoped_guard(raw_spinlock_irqsave, &amd_unit(iommu)->log_lock) {
+		amd_accuse(adev, IOMMU_BROKEN_ATS_TIMEOUT, 0, 0);
+		amd_update_next_event(iommu);
+	}
+	amd_fence_all(iommu);
+	return 0;
+}
+
 static struct iommu_quarantine_backend amd_quarantine_backend = {
 	.name = "amd-iommu",
 	.ops = &amd_iommu_ops,
 	.verify = amd_quarantine_verify,
+#ifdef CONFIG_IOMMU_QUARANTINE_FAULT
+	.pretend = amd_quarantine_pretend,
+#endif
 };
 
 /* Runs before amd_iommu_init(), which is a rootfs initcall */

@@ -134,4 +134,7 @@ static inline u64 quarantine_debug_wait_bound(void)
 }
 #endif
 
+int quarantine_fail_ats(struct device *dev);
+void quarantine_fail_ats_times(int times);
+
 #endif /* __IOMMU_QUARANTINE_CORE_H */

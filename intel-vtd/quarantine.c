@@ -1047,10 +1047,34 @@ static int intel_quarantine_verify(struct device *dev)
 	return state == VTD_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
+/* struct iommu_quarantine_backend::pretend */
+static int __maybe_unused intel_quarantine_pretend(struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct intel_iommu *iommu = info->iommu;
+	struct vtd_dev *vdev;
+
+	if (!iommu_quarantine_enabled())
+		return -EOPNOTSUPP;
+
+	guard(rcu)();
+	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
+	if (!vdev)
+		return -ENODEV;
+	scoped_guard(raw_spinlock_irqsave, &iommu->qi->q_lock)
+		vtd_accuse(vdev, IOMMU_BROKEN_ATS_TIMEOUT, 0, 0);
+	if (atomic_read_acquire(&vdev->state) == VTD_FENCING)
+		vtd_fence(vdev);
+	return 0;
+}
+
 static struct iommu_quarantine_backend intel_quarantine_backend = {
 	.name = "intel-vtd",
 	.ops = &intel_iommu_ops,
 	.verify = intel_quarantine_verify,
+#ifdef CONFIG_IOMMU_QUARANTINE_FAULT
+	.pretend = intel_quarantine_pretend,
+#endif
 };
 
 /* Runs before intel_iommu_init(), which is a rootfs initcall */

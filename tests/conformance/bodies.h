@@ -700,6 +700,28 @@ static void iq_body_pasid(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* ---- the fault attribute ---- */
+
+static void iq_body_pretended(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_FAULT");
+	/* Off unless it is asked for */
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, 0), -EAGAIN);
+	iq_expect_in_service(test, d);
+	KUNIT_ASSERT_EQ(test, iq_pretend(d, 1), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 /* ---- what is told ---- */
 
 static void iq_body_notifications(struct kunit *test)

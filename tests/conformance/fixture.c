@@ -341,6 +341,19 @@ int iq_reset(struct iq_dev *d)
 	return pci_reset_function(d->pdev);
 }
 
+/* By the fault attribute, which allows it so many times */
+int iq_pretend(struct iq_dev *d, int times)
+{
+	int ret = -EOPNOTSUPP;
+
+	if (IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT)) {
+		quarantine_fail_ats_times(times);
+		ret = quarantine_fail_ats(iq_device(d));
+		quarantine_fail_ats_times(0);
+	}
+	return ret;
+}
+
 static int blocking_attach_fails(struct iommu_domain *domain,
 				 struct device *dev, struct iommu_domain *old)
 {

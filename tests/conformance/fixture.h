@@ -145,6 +145,7 @@ bool iq_wait_ats_off(struct iq_dev *d);
 int iq_reset(struct iq_dev *d);
 void iq_settle(struct iq_dev *d);
 void iq_blocking_fails(struct iq_dev *d, bool fails);
+int iq_pretend(struct iq_dev *d, int times);
 void iq_watch_uevents(struct iq_dev *d, bool watch);
 
 static inline struct device *iq_device(struct iq_dev *d)

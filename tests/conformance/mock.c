@@ -242,10 +242,22 @@ static int mock_verify(struct device *dev)
 	return iommu_quarantine_enabled() ? mock_ask(md) : 0;
 }
 
+static int mock_pretend(struct device *dev)
+{
+	struct mock_dev *md = mock_of(dev);
+	bool mute = md->d->mute;
+
+	md->d->mute = true;
+	mock_ask(md);
+	md->d->mute = mute;
+	return 0;
+}
+
 static struct iommu_quarantine_backend mock_backend = {
 	.name = "mock",
 	.ops = &mock_ops,
 	.verify = mock_verify,
+	.pretend = mock_pretend,
 };
 
 static int mock_start(struct iq_fixture *fx)

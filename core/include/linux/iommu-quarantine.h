@@ -90,12 +90,16 @@ struct iommu_broken_evidence {
  *	the answer; called under group->mutex after the device was re-attached.
  *	Returns 0 when it answered (or has nothing to answer), else a negative
  *	error after having reported the device again.
+ * @pretend: go the way of a timeout that names @dev, fence and report, for tests;
+ *	called in process context while the device cannot be released. May be
+ *	NULL. Returns 0 or a negative error.
  * @node: for the core
  */
 struct iommu_quarantine_backend {
 	const char *name;
 	const struct iommu_ops *ops;
 	int (*verify)(struct device *dev);
+	int (*pretend)(struct device *dev);
 	struct list_head node;
 };
 

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pretend that a device timed out: for testers, and for operators' labs. The
+ * kernel's fault injection decides whether it does, debugfs is closed by
+ * lockdown. The backend goes the way that it goes when its hardware names the
+ * device, fence and all.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/fault-inject.h>
+#include <linux/init.h>
+#include <linux/pci.h>
+#include <linux/uaccess.h>
+
+#include "quarantine.h"
+
+static DECLARE_FAULT_ATTR(fail_ats);
+
+/**
+ * quarantine_fail_ats() - has this device timed out now?
+ * @dev: the device; kept from being released by the caller
+ *
+ * Context: process.
+ * Return: 0 if it has, -EAGAIN if fail_ats/ says that it has not, -ENODEV if it
+ * cannot be quarantined, -EOPNOTSUPP if its backend cannot pretend.
+ */
+int quarantine_fail_ats(struct device *dev)
+{
+	struct quarantine *q = quarantine_get(dev);
+	int ret;
+
+	if (!q)
+		return -ENODEV;
+	if (!q->backend->pretend)
+		ret = -EOPNOTSUPP;
+	else if (!should_fail(&fail_ats, 1))
+		ret = -EAGAIN;
+	else
+		ret = q->backend->pretend(dev);
+	quarantine_put(q);
+	return ret;
+}
+
+/* A test's: so many times, without a chance */
+void quarantine_fail_ats_times(int times)
+{
+	fail_ats.probability = times ? 100 : 0;
+	fail_ats.verbose = 0;
+	atomic_set(&fail_ats.times, times);
+}
+
+static ssize_t device_write(struct file *file, const char __user *user,
+			    size_t len, loff_t *pos)
+{
+	int domain, bus, slot, func, ret;
+	struct pci_dev *pdev;
+	char name[32] = "";
+
+	if (len >= sizeof(name))
+		return -EINVAL;
+	if (copy_from_user(name, user, len))
+		return -EFAULT;
+	if (sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
+		return -EINVAL;
+	pdev = pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
+	if (!pdev)
+		return -ENODEV;
+	/* What is being removed is not looked at */
+	device_lock(&pdev->dev);
+	ret = quarantine_fail_ats(&pdev->dev);
+	device_unlock(&pdev->dev);
+	pci_dev_put(pdev);
+	return ret ?: len;
+}
+
+static const struct file_operations device_fops = {
+	.open = simple_open,
+	.write = device_write,
+};
+
+static int __init quarantine_fault_init(void)
+{
+	struct dentry *dir;
+
+	dir = fault_create_debugfs_attr("fail_iommu_ats", NULL, &fail_ats);
+	if (!IS_ERR(dir))
+		debugfs_create_file("device", 0200, dir, NULL, &device_fops);
+	return PTR_ERR_OR_ZERO(dir);
+}
+late_initcall(quarantine_fault_init);
