@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # build-kernel.sh plain|grafted [OPTION]...
-#   --arch x86|arm64|um      which kernel, default x86; arm64 is cross-built
+#   --arch x86|arm64         which kernel, default x86; arm64 is cross-built
 #   --base-config FILE       start from this full configuration; what it asks for
 #                            and this tree or compiler has not is left out
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
 #   --name NAME              build tree's name, instead of "plain" or "grafted";
-#                            with arm64 and um "arm64-" or "um-" comes before
+#                            with arm64 "arm64-" comes before it
 #   --targets "TARGET..."    instead of the image and the modules
 #
 # Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME> and prints
@@ -18,7 +18,7 @@ set -euo pipefail
 
 usage()
 {
-	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64|um] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
+	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
 }
 
 kind=${1:-}
@@ -58,7 +58,6 @@ done
 case $arch in
 x86) cross='' image=bzImage prefix='' ;;
 arm64) cross=aarch64-linux-gnu- image=Image prefix=arm64- ;;
-um) cross='' image=linux prefix=um- ;;
 *) usage ;;
 esac
 name=$prefix$name

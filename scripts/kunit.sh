@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kunit.sh [OPTION]... x86_64|arm64|um|all...
+# kunit.sh [OPTION]... x86_64|arm64|all...
 #   --filter GLOB      only these suites or suites.tests, as kunit.py takes them
 #   --build-only       build, run nothing
-#   --coverage         a kernel with gcov; leaves the counts beside the results
 #
 # Builds the grafted kernel with the KUnit tests of every folder that the
 # architecture has, and runs them with the kernel's own tools/testing/kunit/.
@@ -15,12 +14,11 @@ set -euo pipefail
 
 usage()
 {
-	die "usage: kunit.sh [--filter GLOB] [--build-only] [--coverage] x86_64|arm64|um|all..."
+	die "usage: kunit.sh [--filter GLOB] [--build-only] x86_64|arm64|all..."
 }
 
 filter=
 build_only=
-coverage=
 archs=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -29,9 +27,8 @@ while [ $# -gt 0 ]; do
 		filter=$2
 		shift ;;
 	--build-only) build_only=1 ;;
-	--coverage) coverage=1 ;;
-	x86_64|arm64|um) archs+=("$1") ;;
-	all) archs+=(um x86_64 arm64) ;;
+	x86_64|arm64) archs+=("$1") ;;
+	all) archs+=(x86_64 arm64) ;;
 	*) usage ;;
 	esac
 	shift
@@ -43,18 +40,14 @@ plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 id=$(basename "$plain_src")
 src=$IQ_CACHE/grafted/src/$id
 
-# The same kernel as that of the scenarios, so that ccache has most of it.
 build()
 {
 	local arch=$1 name=kunit fragments
 
-	[ -z "$coverage" ] || name=kunit-gcov
 	case $arch in
 	x86_64) fragments="kunit.config kunit-x86_64.config" ;;
 	arm64) fragments="kunit.config kunit-arm64.config" ;;
-	um) fragments="kunit-um.config" ;;
 	esac
-	[ -z "$coverage" ] || fragments="$fragments kunit-gcov.config"
 	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch/x86_64/x86}" \
 		--fragments "$fragments" --name "$name" --targets "$(targets "$arch")"
 }
@@ -64,26 +57,23 @@ targets()
 	case $1 in
 	x86_64) echo bzImage ;;
 	arm64) echo Image ;;
-	um) echo linux ;;
 	esac
 }
 
 run()
 {
-	local arch=$1 obj=$2 out=$IQ_CACHE/out/kunit/$1 args=()
+	local arch=$1 obj=$2 out=$IQ_CACHE/out/kunit/$1
 
 	mkdir -p "$out"
 	rm -f "$out"/*
-	if [ "$arch" != um ]; then
-		PATH=$(dirname "$("$IQ_ROOT/scripts/build-qemu.sh")"):$PATH
-		args+=(--arch "$arch" --qemu_config "$IQ_ROOT/tests/kunit/$arch.py")
-	fi
+	PATH=$(dirname "$("$IQ_ROOT/scripts/build-qemu.sh")"):$PATH
 	# What was built is not configured again: exec takes it as it is. What
 	# it thinks of the results does not count: it knows nothing of a suite
 	# that is missing.
 	(cd "$src" && /usr/bin/python3 -B tools/testing/kunit/kunit.py exec \
 		--build_dir "$obj" --timeout "${IQ_KUNIT_TIMEOUT:-300}" \
-		--raw_output=all "${args[@]}" ${filter:+"$filter"}) \
+		--arch "$arch" --qemu_config "$IQ_ROOT/tests/kunit/$arch.py" \
+		--raw_output=all ${filter:+"$filter"}) \
 		>"$out/boot.log" 2>&1 9>&- || true
 }
 

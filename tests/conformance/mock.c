@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A backend without a driver or hardware: it shows that the core and the bodies
- * do what they should, where no IOMMU driver can be built (UML). It proves
- * nothing about drivers. Whoever writes a backend finds here the least of it.
+ * do what they should, on any architecture. It proves nothing about drivers.
+ * Whoever writes a backend finds here the least of it.
  */
 
 #include <linux/iommu.h>
