@@ -25,6 +25,7 @@
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
 #include "hw/qdev-properties.h"
 #include "hw/resettable.h"
 #include "migration/vmstate.h"
@@ -42,6 +43,10 @@ OBJECT_DECLARE_SIMPLE_TYPE(IOMMUFaultEndpoint, IOMMU_FAULT_ENDPOINT)
 #define EP_PASID_OFFSET     0x110
 #define EP_PASID_SIZE       8
 #define EP_PASID_WIDTH      20
+#define EP_AER_OFFSET       0x120
+#define EP_PM_OFFSET        0x80
+#define EP_AF_OFFSET        0x90
+#define EP_AF_SIZE          6
 
 enum {
     EP_MAGIC            = 0x00,
@@ -95,6 +100,8 @@ struct IOMMUFaultEndpoint {
     IOMMUFaultDev fault;
     uint32_t atc_size;
     bool pasid_cap;
+    uint16_t vendor;            /* 0: our own */
+    uint16_t device;
 
     QTAILQ_HEAD(, ATCEntry) atc;
     uint32_t atc_entries;
@@ -494,7 +501,21 @@ static uint32_t ep_config_read(PCIDevice *pci, uint32_t addr, int len)
     if (iommu_fault_dev_absent(&ep->fault)) {
         return UINT32_MAX >> (32 - 8 * len);
     }
+    ep->fault.in_reset = false;
     return pci_default_read_config(pci, addr, len);
+}
+
+/*
+ * PCI core's part of a function reset is no part of the three reset phases: it
+ * could not be undone in the last of them.
+ */
+static void ep_function_reset(IOMMUFaultEndpoint *ep)
+{
+    if (iommu_fault_dev_keeps_state(&ep->fault)) {
+        iommu_fault_dev_reset(&ep->fault);
+    } else {
+        pci_device_reset(PCI_DEVICE(ep));
+    }
 }
 
 static void ep_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
@@ -502,22 +523,31 @@ static void ep_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
 {
     IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(pci);
     uint8_t *devctl = pci->config + EP_EXP_OFFSET + PCI_EXP_DEVCTL;
+    uint8_t *af = pci->config + EP_AF_OFFSET + PCI_AF_CTRL;
+    uint8_t *pm = pci->config + EP_PM_OFFSET + PCI_PM_CTRL;
+    bool sleeping = pci_get_word(pm) & PCI_PM_CTRL_STATE_MASK;
+    bool pasid = ep_pasid_enabled(ep);
     bool ats = ep_ats(ep);
 
     if (iommu_fault_dev_absent(&ep->fault)) {
         return;
     }
     pci_default_write_config(pci, addr, val, len);
-    if ((pci_get_word(devctl) & PCI_EXP_DEVCTL_BCR_FLR) &&
-        iommu_fault_dev_keeps_state(&ep->fault)) {
-        /*
-         * PCI core's part of a function reset is no part of the three reset
-         * phases: it could not be undone in the last of them.
-         */
+    pcie_aer_write_config(pci, addr, val, len);
+    if (ats && ep_ats(ep) && pasid != ep_pasid_enabled(ep)) {
+        ep->fault.pasid_late++;
+    }
+    /* Function level reset, by either capability, or D3hot to D0 */
+    if (pci_get_word(devctl) & PCI_EXP_DEVCTL_BCR_FLR) {
         pci_word_test_and_clear_mask(devctl, PCI_EXP_DEVCTL_BCR_FLR);
-        iommu_fault_dev_reset(&ep->fault);
-    } else {
-        pcie_cap_flr_write_config(pci, addr, val, len);
+        ep_function_reset(ep);
+    }
+    if (pci_get_byte(af) & PCI_AF_CTRL_FLR) {
+        pci_set_byte(af, 0);
+        ep_function_reset(ep);
+    }
+    if (sleeping && !(pci_get_word(pm) & PCI_PM_CTRL_STATE_MASK)) {
+        ep_function_reset(ep);
     }
     if (ats && !ep_ats(ep) && iommu_fault_dev_answers(&ep->fault)) {
         atc_flush(ep);
@@ -608,7 +638,27 @@ static void ep_realize(PCIDevice *pci, Error **errp)
         return;
     }
     pcie_cap_flr_init(pci);
+    pcie_cap_deverr_init(pci);
     pcie_ats_init(pci, EP_ATS_OFFSET, true);
+    if (pci_pm_init(pci, EP_PM_OFFSET, errp) < 0 ||
+        pci_add_capability(pci, PCI_CAP_ID_AF, EP_AF_OFFSET, EP_AF_SIZE,
+                           errp) < 0 ||
+        pcie_aer_init(pci, PCI_ERR_VER, EP_AER_OFFSET, PCI_ERR_SIZEOF,
+                      errp) < 0) {
+        return;
+    }
+    /* There is a soft reset on the way from D3hot to D0. */
+    pci_set_word(pci->wmask + EP_PM_OFFSET + PCI_PM_CTRL,
+                 PCI_PM_CTRL_STATE_MASK);
+    pci_set_byte(pci->config + EP_AF_OFFSET + PCI_CAP_FLAGS, EP_AF_SIZE);
+    pci_set_byte(pci->config + EP_AF_OFFSET + PCI_AF_CAP,
+                 PCI_AF_CAP_TP | PCI_AF_CAP_FLR);
+    pci_set_byte(pci->wmask + EP_AF_OFFSET + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
+    /* For a quirk of the guest that goes by the ids */
+    if (ep->vendor) {
+        pci_config_set_vendor_id(pci->config, ep->vendor);
+        pci_config_set_device_id(pci->config, ep->device);
+    }
     if (ep->pasid_cap) {
         pcie_add_capability(pci, PCI_EXT_CAP_ID_PASID, 1, EP_PASID_OFFSET,
                             EP_PASID_SIZE);
@@ -638,12 +688,15 @@ static void ep_exit(PCIDevice *pci)
     atc_flush(ep);
     timer_free(ep->timer);
     g_free(ep->config_default);
+    pcie_aer_exit(pci);
     pcie_cap_exit(pci);
 }
 
 static const Property ep_props[] = {
     DEFINE_PROP_UINT32("atc-size", IOMMUFaultEndpoint, atc_size, 2048),
     DEFINE_PROP_BOOL("pasid", IOMMUFaultEndpoint, pasid_cap, true),
+    DEFINE_PROP_UINT16("x-vendor", IOMMUFaultEndpoint, vendor, 0),
+    DEFINE_PROP_UINT16("x-device", IOMMUFaultEndpoint, device, 0),
 };
 
 static const VMStateDescription ep_vmstate = {

@@ -14,6 +14,10 @@
  *   0x40 RO INV_QUEUED_AFTER (target)
  *   0x44 RW DELAY_MS (target) 0x48 RO TARGET_TIMEOUTS (target)
  *   0x4c RO ATS_AGAIN (target)
+ *   0x50 RO INV_IN_RESET (target): between a reset and the first look at the
+ *        device's configuration space after it
+ *   0x54 RO PASID_LATE (target): PASID changed while ATS was on
+ *   0x58 WO AER (target): report these uncorrectable errors
  * A register of a target that does not exist reads all ones.
  */
 #include "qemu/osdep.h"
@@ -25,6 +29,7 @@
 #include "qapi/error.h"
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
+#include "hw/pci/pcie_aer.h"
 #include "hw/qdev-properties.h"
 #include "hw/resettable.h"
 #include "migration/vmstate.h"
@@ -56,6 +61,9 @@ enum {
     CTL_DELAY_MS        = 0x44,
     CTL_TARGET_TIMEOUTS = 0x48,
     CTL_ATS_AGAIN       = 0x4c,
+    CTL_INV_IN_RESET    = 0x50,
+    CTL_PASID_LATE      = 0x54,
+    CTL_AER             = 0x58,
 };
 
 struct IOMMUFaultCtl {
@@ -188,6 +196,7 @@ bool iommu_fault_dev_reset(IOMMUFaultDev *dev)
         dev->mode = IOMMU_FAULT_HEALTHY;
         dev->timed_out = false;
         dev->ats_gone = false;
+        dev->in_reset = true;
     }
     return !keep;
 }
@@ -205,6 +214,8 @@ static void dev_clear_counters(IOMMUFaultDev *dev)
     dev->timed_out = false;
     dev->ats_gone = false;
     dev->ats_again = 0;
+    dev->inv_in_reset = 0;
+    dev->pasid_late = 0;
 }
 
 static void dev_set_mode(IOMMUFaultDev *dev, uint32_t mode)
@@ -283,6 +294,9 @@ bool iommu_fault_invalidate(const IOMMUFaultInv *inv, int64_t *delay)
     dev->inv_total++;
     if (dev->timed_out) {
         dev->inv_after++;
+    }
+    if (dev->in_reset) {
+        dev->inv_in_reset++;
     }
     if (iommu_fault_dev_answers(dev)) {
         if (delay && dev->mode == IOMMU_FAULT_SLOW && dev->delay_ms) {
@@ -483,6 +497,10 @@ static uint32_t ctl_read_target(IOMMUFaultCtl *s, hwaddr addr)
         return dev->timeouts;
     case CTL_ATS_AGAIN:
         return dev->ats_again;
+    case CTL_INV_IN_RESET:
+        return dev->inv_in_reset;
+    case CTL_PASID_LATE:
+        return dev->pasid_late;
     default:
         g_assert_not_reached();
     }
@@ -512,6 +530,8 @@ static uint64_t ctl_read(void *opaque, hwaddr addr, unsigned size)
     case CTL_DELAY_MS:
     case CTL_TARGET_TIMEOUTS:
     case CTL_ATS_AGAIN:
+    case CTL_INV_IN_RESET:
+    case CTL_PASID_LATE:
         return ctl_read_target(s, addr);
     case CTL_TIMEOUTS:
         return s->timeouts;
@@ -560,6 +580,17 @@ static void ctl_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
         dev = dev_find(s->target);
         if (dev) {
             dev->delay_ms = val;
+        }
+        break;
+    case CTL_AER:
+        dev = dev_find(s->target);
+        if (dev && dev->pci) {
+            PCIEAERErr err = {
+                .status = val,
+                .source_id = dev_sid(dev),
+            };
+
+            pcie_aer_inject_error(dev->pci, &err);
         }
         break;
     default:

@@ -97,6 +97,9 @@ struct IOMMUFaultDev {
     uint32_t ctx_refresh;
     uint32_t timeouts;
     uint32_t ats_again;
+    bool in_reset;              /* reset, and nobody has asked for it since */
+    uint32_t inv_in_reset;
+    uint32_t pasid_late;        /* PASID was turned on or off while ATS was on */
 
     QLIST_ENTRY(IOMMUFaultDev) next;
 };
