@@ -181,6 +181,19 @@ struct quarantine *quarantine_get(struct device *dev)
 	return q && refcount_inc_not_zero(&q->ref) ? q : NULL;
 }
 
+/* The first state whose key is not below @key; to be put. Any context. */
+struct quarantine *quarantine_next(unsigned long *key)
+{
+	struct quarantine *q;
+
+	guard(rcu)();
+	xa_for_each_start(&quarantines, *key, q, *key)
+		if (atomic_read(&q->state) != Q_RELEASED &&
+		    refcount_inc_not_zero(&q->ref))
+			return q;
+	return NULL;
+}
+
 void quarantine_put(struct quarantine *q)
 {
 	if (refcount_dec_and_test(&q->ref))
@@ -591,6 +604,7 @@ void iommu_quarantine_probe(struct device *dev)
 	q->key = quarantine_key(to_pci_dev(dev));
 	refcount_set(&q->ref, 1);
 	spin_lock_init(&q->lock);
+	mutex_init(&q->busy);
 	init_irq_work(&q->irq_work, quarantine_irq_work);
 	INIT_WORK(&q->work, quarantine_work);
 
@@ -675,6 +689,9 @@ void iommu_quarantine_release(struct device *dev)
 	synchronize_rcu();
 	irq_work_sync(&q->irq_work);
 	disable_work_sync(&q->work);
+	/* A reset of the bus that still saw another state is in its bracket */
+	mutex_lock(&q->busy);
+	mutex_unlock(&q->busy);
 	quarantine_put(q);
 }
 

@@ -6,6 +6,7 @@
 #include <linux/atomic.h>
 #include <linux/iommu-quarantine.h>
 #include <linux/irq_work.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -73,6 +74,11 @@ struct quarantine_proof {
  * @proof: sampled when the outermost bracket opened, and at release
  * @proven: the outermost bracket closes with a proven reset; consumed by the
  *	lift that follows in the same task
+ * @busy: protects what follows; held across the brackets of resets that nobody
+ *	keeps from racing with a removal, so that release can wait for them
+ * @bus_brackets: brackets that resets of whole buses have opened, bus.c
+ * @deferred: those of them whose reset is over, but not the restoring of what
+ *	is above the device
  */
 struct quarantine {
 	struct device *dev;
@@ -99,17 +105,26 @@ struct quarantine {
 	bool reset_failed;
 	struct quarantine_proof proof;
 	bool proven;
+
+	struct mutex busy;	/* of what follows */
+	unsigned int bus_brackets;
+	unsigned int deferred;
 };
 
 extern const struct attribute_group iommu_quarantine_group;
 
 struct quarantine *quarantine_find(struct device *dev);
 struct quarantine *quarantine_get(struct device *dev);
+struct quarantine *quarantine_next(unsigned long *key);
 void quarantine_put(struct quarantine *q);
 const char *quarantine_cause_name(enum iommu_broken_cause cause);
 void quarantine_uevent(struct quarantine *q, const char *what);
 void quarantine_proof_leave(struct pci_dev *pdev,
 			    struct quarantine_proof *proof);
+int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev);
+void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
+			      int rc);
+void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev);
 bool quarantine_proof_holds(struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
 

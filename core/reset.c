@@ -27,6 +27,8 @@
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 
+/* pci_restore_pasid_state() */
+#include "../../../pci/pci.h"
 #include "quarantine.h"
 
 #define PROOF_COMMAND	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY |	\
@@ -123,6 +125,22 @@ static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
 	proof_sample(pdev, proof, 0);
 }
 
+/*
+ * A device that does not answer cannot be asked, so what the kernel has set in
+ * it counts: bus mastering stands unless pci_dev_save_and_disable() has turned
+ * it off, which sets Interrupt Disable. Both have to be clear then.
+ */
+static void proof_assume(struct pci_dev *pdev, struct quarantine_proof *proof)
+{
+	u32 id;
+
+	if (!pdev->is_busmaster ||
+	    (!pci_read_config_dword(pdev, PCI_VENDOR_ID, &id) &&
+	     !PCI_POSSIBLE_ERROR(id)))
+		return;
+	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
+}
+
 /**
  * quarantine_proof_leave() - mark a device that is being removed
  * @pdev: the device
@@ -143,30 +161,15 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 	proof->ats = PROOF_ATS;
 }
 
-/**
- * iommu_quarantine_reset_prepare() - open the bracket around a reset
- * @pdev: the device that is to be reset
- * @probe: the caller only asks whether the method exists
- *
- * Stands where drivers/pci calls pci_dev_reset_iommu_prepare(). A probe does
- * not suspend the IOMMU.
- *
- * Context: process.
- * Return: 0 or the error of pci_dev_reset_iommu_prepare().
+/*
+ * Brackets may be nested: the outermost one samples the proof and looks at it
+ * in the end, and the return codes are ANDed on the way.
  */
-int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
+int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev)
 {
 	struct quarantine_proof proof;
-	struct quarantine *q;
 	bool outermost;
 	int ret;
-
-	if (probe)
-		return 0;
-
-	q = quarantine_get(&pdev->dev);
-	if (!q)
-		return pci_dev_reset_iommu_prepare(pdev);
 
 	scoped_guard(spinlock, &q->lock) {
 		outermost = !q->in_reset++;
@@ -181,8 +184,11 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 	 * Now, not before: the driver may turn ATS off as it blocks the device,
 	 * which would look like the work of a reset.
 	 */
-	if (!ret && outermost)
+	if (!ret && outermost) {
 		proof_prepare(pdev, &proof);
+		if (proof_is_empty(&proof))
+			proof_assume(pdev, &proof);
+	}
 	scoped_guard(spinlock, &q->lock) {
 		if (ret) {
 			q->in_reset--;
@@ -191,6 +197,75 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 			q->proof = proof;
 		}
 	}
+	return ret;
+}
+
+void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
+			      int rc)
+{
+	struct quarantine_proof proof;
+	bool outermost, failed, broken;
+
+	scoped_guard(spinlock, &q->lock) {
+		if (rc)
+			q->reset_failed = true;
+		outermost = q->in_reset == 1;
+		failed = q->reset_failed;
+		proof = q->proof;
+	}
+
+	broken = atomic_read(&q->state) != Q_HEALTHY;
+	if (outermost)
+		q->proven = !failed && quarantine_proof_holds(pdev, &proof);
+	if (outermost && broken && !q->proven)
+		pci_warn(pdev, "reset %s, no recovery\n",
+			 failed ? "failed" : "did not reset the device");
+	/*
+	 * The re-attach turns ATS on, and PASID must not change after that
+	 * (PCIe Base Specification, 10.5.1.3). The PCI core restores it later,
+	 * with everything else, which then changes nothing.
+	 */
+	if (outermost && q->proven)
+		pci_restore_pasid_state(pdev);
+
+	pci_dev_reset_iommu_done(pdev);
+
+	scoped_guard(spinlock, &q->lock)
+		q->in_reset--;
+	/*
+	 * The work may have left this to us: it looks at in_reset after it has
+	 * set the state, we look at the state after in_reset.
+	 */
+	smp_mb();
+	if (outermost && atomic_read(&q->state) == Q_QUARANTINED)
+		iommu_quarantine_ats_off(&pdev->dev);
+}
+
+/**
+ * iommu_quarantine_reset_prepare() - open the bracket around a reset
+ * @pdev: the device that is to be reset
+ * @probe: the caller only asks whether the method exists
+ *
+ * Stands where drivers/pci calls pci_dev_reset_iommu_prepare(). A probe does
+ * not suspend the IOMMU.
+ *
+ * Context: process.
+ * Return: 0 or the error of pci_dev_reset_iommu_prepare().
+ */
+int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
+{
+	struct quarantine *q;
+	int ret;
+
+	if (probe)
+		return 0;
+
+	q = quarantine_get(&pdev->dev);
+	if (!q)
+		return pci_dev_reset_iommu_prepare(pdev);
+	/* A bus reset after which nobody has restored the device */
+	quarantine_close_deferred(q, pdev);
+	ret = quarantine_bracket_open(q, pdev);
 	quarantine_put(q);
 	return ret;
 }
@@ -208,8 +283,6 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_reset_prepare);
  */
 void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc)
 {
-	struct quarantine_proof proof;
-	bool outermost, failed, broken;
 	struct quarantine *q;
 
 	if (probe)
@@ -220,33 +293,7 @@ void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc)
 		pci_dev_reset_iommu_done(pdev);
 		return;
 	}
-
-	scoped_guard(spinlock, &q->lock) {
-		if (rc)
-			q->reset_failed = true;
-		outermost = q->in_reset == 1;
-		failed = q->reset_failed;
-		proof = q->proof;
-	}
-
-	broken = atomic_read(&q->state) != Q_HEALTHY;
-	if (outermost)
-		q->proven = !failed && quarantine_proof_holds(pdev, &proof);
-	if (outermost && broken && !q->proven)
-		pci_warn(pdev, "reset %s, no recovery\n",
-			 failed ? "failed" : "did not reset the device");
-
-	pci_dev_reset_iommu_done(pdev);
-
-	scoped_guard(spinlock, &q->lock)
-		q->in_reset--;
-	/*
-	 * The work may have left this to us: it looks at in_reset after it has
-	 * set the state, we look at the state after in_reset.
-	 */
-	smp_mb();
-	if (outermost && atomic_read(&q->state) == Q_QUARANTINED)
-		iommu_quarantine_ats_off(&pdev->dev);
+	quarantine_bracket_close(q, pdev, rc);
 	quarantine_put(q);
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_reset_done);

@@ -145,6 +145,10 @@ bool iommu_quarantine_was_blocked(struct device *dev);
 /* for drivers/pci */
 int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe);
 void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc);
+void iommu_quarantine_bus_prepare(struct pci_dev *bridge);
+int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc);
+void iommu_quarantine_restoring(struct pci_dev *pdev);
+void iommu_quarantine_recovery_end(struct pci_dev *bridge);
 
 #else /* !CONFIG_IOMMU_QUARANTINE */
 
@@ -178,6 +182,19 @@ static inline void iommu_quarantine_reattached(struct device *dev)
 	((void)(probe), pci_dev_reset_iommu_prepare(pdev))
 #define iommu_quarantine_reset_done(pdev, probe, rc) \
 	((void)(probe), (void)(rc), pci_dev_reset_iommu_done(pdev))
+#define iommu_quarantine_bus_done(bridge, rc) ((void)(bridge), (rc))
+
+static inline void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
+{
+}
+
+static inline void iommu_quarantine_restoring(struct pci_dev *pdev)
+{
+}
+
+static inline void iommu_quarantine_recovery_end(struct pci_dev *bridge)
+{
+}
 
 #endif /* CONFIG_IOMMU_QUARANTINE */
 

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Resets of whole buses and slots, by whomever: VFIO's hot reset, reset_bus and
+ * reset_subordinate in sysfs, AER, DPC, drivers. The PCI core tells the IOMMU
+ * nothing of them, so the brackets around them are opened here, one for each
+ * device below the port:
+ *
+ *  - pci_bridge_secondary_bus_reset(), which is where all secondary bus resets
+ *    pass, those of hotplug slots included;
+ *  - pcie_do_recovery() around the reset of what is below: with DPC the hardware
+ *    has already done it.
+ *
+ * Within them the devices are in the blocking domain and are sent no
+ * invalidation. A device that is the port's own neighbour on the link is looked
+ * at when the reset is over. One further down, or a virtual function, cannot be
+ * reached before what is above it was restored: its bracket stays open until
+ * the PCI core restores it, or until the recovery is over.
+ *
+ * Locks: callers may hold device locks, the configuration access of the devices
+ * and reset_lock of pciehp. Below all that comes quarantine.busy, then
+ * group->mutex; under these nobody waits for any of the former. pci_bus_sem is
+ * not taken: the devices are found in the table of the quarantine.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+
+#include "quarantine.h"
+
+typedef void bus_fn(struct quarantine *q, struct pci_dev *bridge, int rc);
+
+static bool is_below(struct pci_dev *pdev, struct pci_dev *bridge)
+{
+	struct pci_bus *bus;
+
+	/* The bus of a virtual function may have no bridge, but it has a parent */
+	for (bus = pdev->bus; bus; bus = bus->parent)
+		if (bus == bridge->subordinate)
+			return true;
+	return false;
+}
+
+/* Can it be reached as soon as @bridge is out of the reset? */
+static bool is_next_to(struct pci_dev *pdev, struct pci_dev *bridge)
+{
+	return pdev->bus == bridge->subordinate && !pdev->is_virtfn;
+}
+
+static void close_deferred(struct quarantine *q, struct pci_dev *pdev)
+{
+	lockdep_assert_held(&q->busy);
+
+	for (; q->deferred; q->deferred--) {
+		q->bus_brackets--;
+		quarantine_bracket_close(q, pdev, 0);
+	}
+}
+
+/* Process context. The device has been restored, or nobody does that. */
+void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev)
+{
+	if (!READ_ONCE(q->deferred))
+		return;
+	guard(mutex)(&q->busy);
+	if (atomic_read(&q->state) != Q_RELEASED)
+		close_deferred(q, pdev);
+}
+
+static void bus_open(struct quarantine *q, struct pci_dev *bridge, int unused)
+{
+	struct pci_dev *pdev = to_pci_dev(q->dev);
+	int ret;
+
+	/* Left by a reset after which nobody has restored the device */
+	if (q->deferred == q->bus_brackets)
+		close_deferred(q, pdev);
+	ret = quarantine_bracket_open(q, pdev);
+	if (ret)
+		pci_warn(pdev, "not blocked during a reset: %d\n", ret);
+	else
+		q->bus_brackets++;
+}
+
+static void bus_close(struct quarantine *q, struct pci_dev *bridge, int rc)
+{
+	struct pci_dev *pdev = to_pci_dev(q->dev);
+
+	if (q->bus_brackets == q->deferred)
+		return;
+	if (!rc && !is_next_to(pdev, bridge)) {
+		q->deferred++;
+		return;
+	}
+	q->bus_brackets--;
+	quarantine_bracket_close(q, pdev, rc);
+}
+
+static void bus_end(struct quarantine *q, struct pci_dev *bridge, int unused)
+{
+	if (q->deferred)
+		close_deferred(q, to_pci_dev(q->dev));
+}
+
+static void walk_below(struct pci_dev *bridge, bus_fn *fn, int rc)
+{
+	struct quarantine *q;
+	unsigned long key;
+
+	if (!iommu_quarantine_enabled() || !bridge->subordinate)
+		return;
+	for (key = 0; (q = quarantine_next(&key)); key++) {
+		scoped_guard(mutex, &q->busy)
+			if (atomic_read(&q->state) != Q_RELEASED &&
+			    is_below(to_pci_dev(q->dev), bridge))
+				fn(q, bridge, rc);
+		quarantine_put(q);
+	}
+}
+
+/**
+ * iommu_quarantine_bus_prepare() - open the brackets around a reset of a bus
+ * @bridge: the port below which everything is to be reset
+ *
+ * Context: process.
+ */
+void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
+{
+	walk_below(bridge, bus_open, 0);
+}
+
+/**
+ * iommu_quarantine_bus_done() - the reset of a bus is over
+ * @bridge: as it was given to iommu_quarantine_bus_prepare()
+ * @rc: what the reset returns
+ *
+ * Context: process.
+ * Return: @rc, which is 0 when the reset succeeded.
+ */
+int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc)
+{
+	walk_below(bridge, bus_close, rc);
+	return rc;
+}
+
+/**
+ * iommu_quarantine_restoring() - the state of a device is about to be restored
+ * @pdev: the device
+ *
+ * Called at the beginning of pci_restore_state(): what a bus reset has cleared
+ * in a device far below is seen here at the latest.
+ *
+ * Context: process after a reset, else any.
+ */
+void iommu_quarantine_restoring(struct pci_dev *pdev)
+{
+	struct quarantine *q = quarantine_get(&pdev->dev);
+
+	if (!q)
+		return;
+	quarantine_close_deferred(q, pdev);
+	quarantine_put(q);
+}
+
+/**
+ * iommu_quarantine_recovery_end() - pcie_do_recovery() is about to return
+ * @bridge: the port
+ *
+ * Whom no driver has restored is looked at now.
+ *
+ * Context: process.
+ */
+void iommu_quarantine_recovery_end(struct pci_dev *bridge)
+{
+	walk_below(bridge, bus_end, 0);
+}
