@@ -19,7 +19,7 @@
 
 #include "guest.h"
 
-struct device dev_a, dev_b;
+struct device dev_a, dev_b, dev_c, dev_d;
 struct device dev_more[MORE];
 unsigned int n_more;
 struct options opt;
@@ -442,7 +442,7 @@ static void find_port(struct device *d)
 
 void find_devices(void)
 {
-	struct device *found[] = { &dev_a, &dev_b };
+	struct device *found[] = { &dev_a, &dev_b, &dev_d };
 	struct dirent **names;
 	unsigned int n = 0;
 	int i, count;
@@ -458,10 +458,13 @@ void find_devices(void)
 		snprintf(d.dir, sizeof(d.dir), "/sys/bus/pci/devices/%.15s", names[i]->d_name);
 		d.rid = bus << 8 | slot << 3 | fn;
 		find_port(&d);
+		if (read_hex(d.dir, "vendor") == IQ_QUIRK_VENDOR &&
+		    read_hex(d.dir, "device") == IQ_QUIRK_DEVICE)
+			dev_c = d;
 		if (read_hex(d.dir, "vendor") != IQ_VENDOR ||
 		    read_hex(d.dir, "device") != IQ_EP_DEVICE)
 			continue;
-		if (n < 2)
+		if (n < ARRAY_SIZE(found))
 			*found[n++] = d;
 		else
 			dev_more[n_more++] = d;
@@ -739,6 +742,24 @@ int flr(struct device *d)
 	return device_write(d, "reset", "1", "reset-returned");
 }
 
+static long do_reset_bus(void *arg)
+{
+	return iq(IQ_RESET_BUS, arg);
+}
+
+int reset_bus(struct device *d)
+{
+	struct iq_dev a = { .bdf = d->rid };
+
+	return (int)job_run(CPU_SECOND, do_reset_bus, &a, sizeof(a), "reset-returned");
+}
+
+void matrix(const char *kind, bool happened, bool lifted)
+{
+	emit("# iq: matrix %s %s %s", kind, happened ? "reset" : "no-reset",
+	     lifted ? "lifted" : "kept");
+}
+
 void state_of(struct device *d, char *buf, size_t size)
 {
 	char path[128];
@@ -864,9 +885,15 @@ struct iq_beat beat(bool reset)
 
 /* ---- back to two healthy devices ---- */
 
+static bool is_clean(struct device *d)
+{
+	return !ctl_read(d, CTL_INV_TOTAL) && !ctl_read(d, CTL_RESETS) &&
+	       !(ep_read(d, EP_STATUS) & EP_ST_ATC);
+}
+
 static long do_heal(void *arg)
 {
-	struct device *all[] = { &dev_a, &dev_b };
+	struct device *all[] = { &dev_a, &dev_b, &dev_c, &dev_d };
 	struct iq_neighbour n = {};
 	struct iq_range all_pages = {};
 	unsigned int i;
@@ -878,12 +905,16 @@ static long do_heal(void *arg)
 	if (exists(HOLD_WORK))
 		write_file(HOLD_WORK, "0");
 	ctl_write(&dev_a, CTL_FLAGS, 0);
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < ARRAY_SIZE(all); i++)
 		ctl_write(all[i], CTL_WEDGE, WEDGE_HEALTHY);
 	if (!device_present(&dev_a) || !device_present(&dev_b))
 		write_file("/sys/bus/pci/rescan", "1");
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < ARRAY_SIZE(all); i++) {
 		struct iq_dev dom = { .bdf = all[i]->rid };
+
+		/* Nobody has touched it, and each reset takes its time. */
+		if (i >= 2 && is_clean(all[i]))
+			continue;
 
 		snprintf(path, sizeof(path), "%s/driver", all[i]->dir);
 		if (!exists(path))
@@ -921,5 +952,7 @@ bool heal(void)
 	/* Twice the longest: a reset of a device that was gone takes its time. */
 	return job_wait(job, 2 * opt.limit_ms) && !job->ret &&
 	       wait_for(is_healthy, &dev_a, opt.limit_ms) &&
-	       wait_for(is_healthy, &dev_b, opt.limit_ms);
+	       wait_for(is_healthy, &dev_b, opt.limit_ms) &&
+	       wait_for(is_healthy, &dev_c, opt.limit_ms) &&
+	       wait_for(is_healthy, &dev_d, opt.limit_ms);
 }

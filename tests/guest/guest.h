@@ -34,6 +34,9 @@ struct device {
 
 extern struct device dev_a;	/* the one that breaks */
 extern struct device dev_b;	/* its healthy neighbour */
+/* Two functions of one device without ACS, below a port without a hotplug slot. */
+extern struct device dev_c;	/* has a reset method of its own */
+extern struct device dev_d;
 
 #define MORE	30
 extern struct device dev_more[MORE];	/* some machines have these as well */
@@ -172,7 +175,11 @@ struct iq_neighbour neighbour_stop(struct device *d);
 
 struct iq_beat beat(bool reset);
 
-/* Back to two healthy devices; false when that cannot be had. */
+int reset_bus(struct device *d);	/* pci_reset_bus() */
+/* The outcome of a kind of reset, for the runner's matrix. */
+void matrix(const char *kind, bool happened, bool lifted);
+
+/* Back to healthy devices; false when that cannot be had. */
 bool heal(void);
 
 /* ---- the tables ---- */

@@ -299,8 +299,8 @@ int main(int argc, char **argv)
 	read_options();
 	load_module();
 	find_devices();
-	if (!dev_a.rid || !dev_b.rid)
-		die("two fault endpoints");
+	if (!dev_a.rid || !dev_b.rid || !dev_c.rid || !dev_d.rid)
+		die("four fault endpoints");
 	if (ctl_read(&dev_a, CTL_MAGIC) != IQ_CTL_MAGIC_VALUE)
 		die("the fault control device");
 	snprintf(path, sizeof(path), "%s/iommu_quarantine", dev_a.dir);

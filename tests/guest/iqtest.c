@@ -215,7 +215,7 @@ static void iq_page_unmap(struct iq_page *pg)
 
 static long iq_do_ctl(struct iq_ctl *a)
 {
-	if (a->reg > CTL_ATS_AGAIN || a->reg & 3)
+	if (a->reg > CTL_AER || a->reg & 3)
 		return -EINVAL;
 	a->val = iq_ctl_access(a->target, a->reg, a->val, a->write);
 	return 0;
@@ -725,6 +725,22 @@ static long iq_do_domain(unsigned int cmd, struct iq_dev *a)
 	return ret;
 }
 
+static long iq_reset_bus(struct iq_dev *a)
+{
+	struct iq_endpoint *ep = iq_ep_use(a->bdf);
+	struct pci_dev *pdev;
+	long ret;
+
+	if (!ep)
+		return -ENODEV;
+	pdev = pci_dev_get(ep->pdev);
+	/* It takes the device lock, which remove() holds when it waits for us. */
+	iq_ep_unuse(ep);
+	ret = pci_reset_bus(pdev);
+	pci_dev_put(pdev);
+	return ret;
+}
+
 /* ---- heartbeat ---- */
 
 struct iq_cpu_beat {
@@ -842,6 +858,8 @@ static long iq_dispatch(unsigned int cmd, union iq_arg *a)
 		return iq_do_domain(cmd, &a->dev);
 	case IQ_BEAT:
 		return iq_do_beat(&a->beat);
+	case IQ_RESET_BUS:
+		return iq_reset_bus(&a->dev);
 	}
 	return -ENOTTY;
 }
@@ -911,6 +929,7 @@ static int iq_ep_probe(struct pci_dev *pdev, void __iomem *bar)
 	mutex_init(&ep->lock);
 	pci_set_drvdata(pdev, ep);
 	pci_set_master(pdev);
+	pci_save_state(pdev);
 
 	spin_lock(&iq_endpoints_lock);
 	list_add(&ep->node, &iq_endpoints);
@@ -975,7 +994,7 @@ static void iq_remove(struct pci_dev *pdev)
 {
 	unsigned long flags;
 
-	if (pdev->device == IQ_EP_DEVICE) {
+	if (pdev->device != IQ_CTL_DEVICE) {
 		iq_ep_remove(pci_get_drvdata(pdev));
 		return;
 	}
@@ -984,9 +1003,30 @@ static void iq_remove(struct pci_dev *pdev)
 	raw_spin_unlock_irqrestore(&iq_ctl_lock, flags);
 }
 
+/* AER and DPC: reset it, restore it, go on. */
+static pci_ers_result_t iq_error_detected(struct pci_dev *pdev,
+					  pci_channel_state_t state)
+{
+	return state == pci_channel_io_perm_failure ?
+		PCI_ERS_RESULT_DISCONNECT : PCI_ERS_RESULT_NEED_RESET;
+}
+
+static pci_ers_result_t iq_slot_reset(struct pci_dev *pdev)
+{
+	pci_restore_state(pdev);
+	pci_save_state(pdev);
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+static const struct pci_error_handlers iq_err_handler = {
+	.error_detected = iq_error_detected,
+	.slot_reset = iq_slot_reset,
+};
+
 static const struct pci_device_id iq_ids[] = {
 	{ PCI_DEVICE(IQ_VENDOR, IQ_CTL_DEVICE) },
 	{ PCI_DEVICE(IQ_VENDOR, IQ_EP_DEVICE) },
+	{ PCI_DEVICE(IQ_QUIRK_VENDOR, IQ_QUIRK_DEVICE) },
 	{ }
 };
 MODULE_DEVICE_TABLE(pci, iq_ids);
@@ -996,6 +1036,7 @@ static struct pci_driver iq_driver = {
 	.id_table = iq_ids,
 	.probe = iq_probe,
 	.remove = iq_remove,
+	.err_handler = &iq_err_handler,
 };
 
 static int __init iq_init(void)

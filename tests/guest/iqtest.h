@@ -12,6 +12,9 @@
 #define IQ_VENDOR		0x1234
 #define IQ_CTL_DEVICE		0xfa17
 #define IQ_EP_DEVICE		0xfa18
+/* An endpoint in the guise of a device that has a reset method of its own. */
+#define IQ_QUIRK_VENDOR		0x8086
+#define IQ_QUIRK_DEVICE		0x0953
 #define IQ_CTL_MAGIC_VALUE	0x4d465149
 #define IQ_EP_MAGIC_VALUE	0x50455149
 
@@ -48,6 +51,9 @@
 #define CTL_INV_QUEUED_AFTER	0x40
 #define CTL_DELAY_MS		0x44
 #define CTL_ATS_AGAIN		0x4c
+#define CTL_INV_IN_RESET	0x50
+#define CTL_PASID_LATE		0x54
+#define CTL_AER			0x58
 
 /* iommu-fault-endpoint, BAR 0 */
 #define EP_MAGIC		0x00
@@ -200,5 +206,7 @@ struct iq_beat {
 #define IQ_ATTACH	_IOWR('q', 11, struct iq_dev)
 #define IQ_DETACH	_IOWR('q', 12, struct iq_dev)
 #define IQ_BEAT		_IOWR('q', 13, struct iq_beat)
+/* pci_reset_bus(), as VFIO calls it for a hot reset */
+#define IQ_RESET_BUS	_IOWR('q', 14, struct iq_dev)
 
 #endif

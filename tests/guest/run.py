@@ -79,7 +79,9 @@ X86 = Arch(
           "-machine", "q35", "-cpu", "qemu64,+x2apic",
           # Native hotplug; and ACPI of half the size boots seconds faster.
           "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
-    append="console=ttyS0 no_timer_check highres=off nohz=off tsc=reliable")
+    append="console=ttyS0 no_timer_check highres=off nohz=off tsc=reliable "
+           # Without ASPM in the kernel ACPI gives it neither AER nor hotplug.
+           "pcie_ports=native")
 
 ARM64 = Arch(
     name="arm64", prefix="arm64-", cross="aarch64-linux-gnu-", image="arch/arm64/boot/Image",
@@ -188,6 +190,9 @@ PLAIN = {
     "silent_none": "unmap-returned",
     "silent_busmaster": "unmap-returned",
     "watchdogs": "unmap-returned",
+    # All begin with the same unmap: one stands for them.
+    "kind_hot_reset": "unmap-returned",
+    "bus_quiet": "invalidations-in-reset",
 }
 
 # Where AMD's flush fails instead: it returns, and the page is somebody else's.
@@ -228,6 +233,18 @@ PLAIN_AMD = {
     "failing_reset": "reused-pages-damaged",
     "silent_none": "tainted",
     "silent_busmaster": "port-stopped",
+    "kind_flr": "reused-pages-damaged",
+    "kind_af_flr": "reused-pages-damaged",
+    "kind_pm": "reused-pages-damaged",
+    "kind_bus": "reused-pages-damaged",
+    "kind_device_specific": "reused-pages-damaged",
+    "kind_slot": "reused-pages-damaged",
+    "kind_hot_reset": "reused-pages-damaged",
+    "kind_subordinate": "reused-pages-damaged",
+    "kind_aer": "reused-pages-damaged",
+    "siblings": "reused-pages-damaged",
+    "reset_then_dead": "reused-pages-damaged",
+    "bus_quiet": "invalidations-in-reset",
     # A hundred milliseconds for each of a thousand
     "many": "unmap-returned",
     "watchdogs": "reused-pages-damaged",
@@ -418,6 +435,12 @@ class Vm:
             "-device", "pcie-root-port,id=rp2,chassis=2,slot=2",
             "-device", "iommu-fault-endpoint,bus=rp1" + machine.endpoint,
             "-device", "iommu-fault-endpoint,bus=rp2" + machine.endpoint,
+            # No hotplug slot: a reset of this bus is none of a slot. Two functions
+            # without ACS; the kernel has a reset method of its own for the first.
+            "-device", "pcie-root-port,id=rpm,chassis=99,slot=99,hotplug=off",
+            "-device", "iommu-fault-endpoint,bus=rpm,addr=0.0,multifunction=on,"
+                       "x-vendor=0x8086,x-device=0x0953" + machine.endpoint,
+            "-device", "iommu-fault-endpoint,bus=rpm,addr=0.1" + machine.endpoint,
             *(word for n in range(3, 3 + self.more) for word in (
                 # Ports as functions: the root bus has 32 slots.
                 "-device", f"pcie-root-port,id=rp{n},chassis={n},slot={n},"
@@ -658,6 +681,61 @@ class Ktap:
             say(text)
 
 
+class Matrix:
+    """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
+
+    KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
+             "reset_subordinate", "aer")
+    # What no guest can do, and why that is no gap that a scenario could fill.
+    ELSEWHERE = {
+        "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
+                "call-outs (core/callouts/manifest)",
+        "cxl_bus": "no CXL port in these machines; the inner reset is that of 'bus'",
+        "dpc": "QEMU 10.0 has no port with DPC; the call-outs in pcie_do_recovery() are "
+               "those of 'aer', which runs them",
+    }
+    EXPECTED = {"reset": "lifted", "no-reset": "kept"}
+
+    def __init__(self):
+        self.cells = {}
+        self.lock = threading.Lock()
+
+    def take(self, vendor, line):
+        words = line.split()
+        if words[:3] == ["#", "iq:", "matrix"]:
+            with self.lock:
+                self.cells.setdefault((words[3], words[4], vendor), set()).add(words[5])
+
+    def cell(self, kind, happened, vendor):
+        """(text, whether it is as it has to be)"""
+        found = self.cells.get((kind, happened, vendor), {"not run"})
+        text = "/".join(sorted(found))
+        return text, text == self.EXPECTED[happened]
+
+    def table(self):
+        rows, good = [], True
+        rows.append(f"{'kind of reset':20}{'':14}{'expected':10}" +
+                    "".join(f"{vendor:10}" for vendor in VENDORS))
+        for kind in self.KINDS:
+            for happened, expected in self.EXPECTED.items():
+                cells = [self.cell(kind, happened, vendor) for vendor in VENDORS]
+                good = good and all(right for _, right in cells)
+                what = "happened" if happened == "reset" else "did nothing"
+                rows.append(f"{kind:20}{what:14}{expected:10}" +
+                            "".join(f"{text + ('' if right else ' (!)'):10}"
+                                    for text, right in cells))
+        for kind, why in self.ELSEWHERE.items():
+            rows.append(f"{kind:20}not run here: {why}")
+        return [row.rstrip() for row in rows], good
+
+    def result(self):
+        rows, good = self.table()
+        for row in rows:
+            say(row)
+        return Result("reset_matrix", good, "a cell is not as expected, or was not run",
+                      detail=[f"# {row}" for row in rows])
+
+
 def in_parallel(jobs):
     """Runs callables, two machines at a time; the first exception counts."""
     with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
@@ -669,7 +747,7 @@ def vendor_of(machine):
     return next(v for v, machines in VENDORS.items() if machine in machines)
 
 
-def grafted_jobs(guest, machines, only, ktap, _again):
+def grafted_jobs(guest, machines, only, ktap, _again, matrix):
     """(names, callable) for each virtual machine to boot."""
     table = scenario_table()
     jobs = []
@@ -679,7 +757,8 @@ def grafted_jobs(guest, machines, only, ktap, _again):
     def job(machine, group, names):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
                 deadline=600, idle=240 if group == "slow" else 120,
-                more=more_endpoints(names)).run()
+                more=more_endpoints(names),
+                on_line=functools.partial(matrix.take, vendor_of(machine))).run()
         for result in results_of(vm, names):
             ktap.add(f"{machine}/", result)
 
@@ -716,7 +795,7 @@ def plain_table(machine):
     return {"intel": PLAIN, "amd": PLAIN_AMD, "arm": PLAIN_ARM}[vendor_of(machine)]
 
 
-def plain_jobs(guest, machines, only, ktap, again):
+def plain_jobs(guest, machines, only, ktap, again, _matrix):
     """A machine that a scenario has locked up is of no use to the next one."""
     jobs = []
 
@@ -755,7 +834,7 @@ def cmd_scenarios(args):
     again = asked_again(args)
     kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
     jobs, total = [], 0
-    ktap = Ktap()
+    ktap, matrix = Ktap(), Matrix()
     for kind in kinds:
         make = grafted_jobs if kind == "grafted" else plain_jobs
         machines = [args.machine] if args.machine else (
@@ -764,11 +843,19 @@ def cmd_scenarios(args):
             of_arch = [m for m in machines if MACHINES[m].arch is arch]
             if not of_arch:
                 continue
-            for names, job in make(Guest(kind, arch), of_arch, only, ktap, again):
+            for names, job in make(Guest(kind, arch), of_arch, only, ktap, again,
+                                   matrix):
                 jobs.append(job)
                 total += len(names)
-    ktap.plan(total)
+    # A part of the machines or of the scenarios cannot fill it.
+    whole = "grafted" in kinds and not only and not args.machine
+    ktap.plan(total + whole)
     in_parallel(jobs)
+    if whole:
+        ktap.add("", matrix.result())
+    elif matrix.cells:
+        for row in matrix.table()[0]:
+            say(row)
     return ktap.failed
 
 
@@ -776,6 +863,7 @@ def cmd_scenarios(args):
 
 VTD = "drivers/iommu/quarantine/intel-vtd/quarantine.c"
 AMD = "drivers/iommu/quarantine/amd-iommu/quarantine.c"
+CORE = "drivers/iommu/quarantine/core/"
 # As the driver's Makefile names what becomes a part of it.
 SMMU = "drivers/iommu/arm/arm-smmu-v3/../../quarantine/arm-smmu-v3/quarantine.c"
 
@@ -850,6 +938,15 @@ MUTANTS = [
      "arm_gerror_cpu", "unmap-returned", ("arm",)),
     ("arm-not-muted", SMMU, r"\treturn muted;\n", "\treturn false;\n", "arm_flood",
      "neighbour-event-told", ("arm",)),
+    ("no-bus-bracket", CORE + "bus.c", r"\twalk_below\(bridge, bus_open, 0\);",
+     "\tif (false)\n\t\twalk_below(bridge, bus_open, 0);", "kind_hot_reset", "recovered",
+     ("amd",)),
+    ("no-bus-block", CORE + "bus.c", r"\twalk_below\(bridge, bus_open, 0\);",
+     "\tif (false)\n\t\twalk_below(bridge, bus_open, 0);", "bus_quiet",
+     "invalidations-in-reset", ("amd",)),
+    # A reset that says 0 is taken for one.
+    ("trust-the-result", CORE + "reset.c", r"!failed && quarantine_proof_holds\(pdev, &proof\)",
+     "!failed", "kind_device_specific", "not-lifted", ("amd",)),
 ]
 
 

@@ -42,6 +42,15 @@ static void needs_hold(const char *path)
 		skip("CONFIG_IOMMU_QUARANTINE_DEBUG is off");
 }
 
+/*
+ * C3: SMMUv3 names nobody, so of two devices in one domain the dead one is asked
+ * once more, alone. Those of one group have one domain.
+ */
+static unsigned int asked_again(struct device *d)
+{
+	return opt.vendor == ARM && (d == &dev_c || d == &dev_d);
+}
+
 /* C1, C3: what holds right after a flush that met a dead device returned. */
 static void check_fenced(struct device *d, const struct iq_unmap *u)
 {
@@ -49,7 +58,7 @@ static void check_fenced(struct device *d, const struct iq_unmap *u)
 	check_eq(u->stale_ok, 0, "stale-writes-before-return");
 	check_eq(ctl_read(d, CTL_STALE_OK), 0, "stale-writes-through");
 	check_ge(ctl_read(d, CTL_STALE_BLOCKED), 1, "stale-writes-blocked");
-	check_eq(ctl_read(d, CTL_INV_QUEUED_AFTER), 0, "invalidations-after-timeout");
+	check_eq(ctl_read(d, CTL_INV_QUEUED_AFTER), asked_again(d), "invalidations-after-timeout");
 }
 
 static bool healthy_io(struct device *d)
@@ -96,7 +105,7 @@ static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int fla
 	said = kmsg_count(COMPLETION_WAIT);
 	u = unmap(CPU_CULPRIT, page, 1, REUSED | flags);
 	check_fenced(d, &u);
-	check_eq(u.timeouts, 1, "timeouts-at-return");
+	check_eq(u.timeouts, 1 + asked_again(d), "timeouts-at-return");
 	check_le(kmsg_count(COMPLETION_WAIT) - said, 1, "completion-wait-lines");
 	return page;
 }
@@ -796,6 +805,261 @@ static void s_pasid_busy(void)
 	check_eq((u64)-attach_pasid(&dev_a, PASID), 0, "pasid-attach");
 	map_pasid_with_ats(&dev_a, PASID);
 	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach-again");
+}
+
+struct inv_arg {
+	struct device *d;
+	u32 inv;
+};
+
+static bool invalidations_above(void *arg)
+{
+	struct inv_arg *a = arg;
+
+	return ctl_read(a->d, CTL_INV_TOTAL) > a->inv;
+}
+
+/* ---- every kind of reset: did it happen, and what became of the quarantine ---- */
+
+static const char *kind_method;		/* of a function reset */
+
+static int by_method(struct device *d)
+{
+	int ret = device_write(d, "reset_method", kind_method, "probe-returned");
+
+	return ret ? ret : flr(d);
+}
+
+/* What is below a port, from the port's own directory. */
+static int by_subordinate(struct device *d)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset_subordinate", d->port);
+	return device_write(d, path, "1", "reset-returned");
+}
+
+struct resets_arg {
+	struct device *d;
+	u32 resets;
+};
+
+static bool was_reset_since(void *arg)
+{
+	struct resets_arg *a = arg;
+
+	return ctl_read(a->d, CTL_RESETS) != a->resets;
+}
+
+static bool not_resetting(void *d)
+{
+	return !state_is(d, "resetting");
+}
+
+#define PCI_ERR_UNC_DLP	0x10
+
+/* A fatal error that the device reports: the kernel resets what is below its port. */
+static int by_aer(struct device *d)
+{
+	struct resets_arg a = { d, ctl_read(d, CTL_RESETS) };
+
+	ctl_write(d, CTL_AER, PCI_ERR_UNC_DLP);
+	require(wait_for(was_reset_since, &a, opt.limit_ms), "aer-resets", "%s", d->bdf);
+	require(wait_for(not_resetting, d, opt.limit_ms), "aer-done", "%s", d->bdf);
+	return 0;
+}
+
+static void check_kept(struct device *d, unsigned int base)
+{
+	check(state_is(d, "quarantined") || state_is(d, "failed"), "not-lifted", "%s", d->bdf);
+	check(!ats_enabled(d), "ats-stays-off", "%s", d->bdf);
+	ctl_write(d, CTL_DOORBELL, 1);
+	check_eq(ctl_read(d, CTL_STALE_OK), 0, "stale-writes-still-blocked");
+	check_eq(ctl_read(d, CTL_TIMEOUTS), 1 + asked_again(d), "timeouts-still");
+	check_eq(broken_count(d) - base, 1, "broken-count-still");
+}
+
+/*
+ * C7: a reset of this kind lifts, and one that says that it succeeded and did
+ * nothing does not.
+ */
+static void kind(const char *name, struct device *d, int (*reset)(struct device *d))
+{
+	unsigned int base = broken_count(d);
+
+	begin();
+	break_and_unmap(d, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(d, base, 1);
+	check_eq((u64)-reset(d), 0, "reset");
+	wait_for(not_resetting, d, opt.limit_ms);
+	matrix(name, true, state_is(d, "healthy"));
+	check_recovered(d);
+	check_eq(ctl_read(d, CTL_INV_IN_RESET), 0, "invalidations-in-reset");
+	check_eq(ctl_read(d, CTL_TIMEOUTS), 1 + asked_again(d), "timeouts");
+
+	base = broken_count(d);
+	ctl_write(d, CTL_CLEAR, 1);
+	break_and_unmap(d, WEDGE_FOR_EVER, 0);
+	check_quarantined(d, base, 1);
+	note("reset_errno", (u64)-reset(d));
+	wait_for(not_resetting, d, opt.limit_ms);
+	check_ge(ctl_read(d, CTL_RESETS), 1, "reset-was-tried");
+	matrix(name, false, state_is(d, "healthy"));
+	check_kept(d, base);
+
+	ctl_write(d, CTL_WEDGE, WEDGE_HEALTHY);
+	check_eq((u64)-reset(d), 0, "reset-again");
+	check_recovered(d);
+	check_innocent(&dev_b, base_b);
+}
+
+/* Function level reset. Red: plain. */
+static void s_kind_flr(void)
+{
+	kind_method = "flr";
+	kind("flr", &dev_a, by_method);
+}
+
+/* The same by the Advanced Features capability. Red: plain. */
+static void s_kind_af_flr(void)
+{
+	kind_method = "af_flr";
+	kind("af_flr", &dev_a, by_method);
+}
+
+/* D3hot and back. Red: plain. */
+static void s_kind_pm(void)
+{
+	kind_method = "pm";
+	kind("pm", &dev_a, by_method);
+}
+
+/* Secondary bus reset for a function alone on its bus. Red: plain. */
+static void s_kind_bus(void)
+{
+	kind_method = "bus";
+	kind("bus", &dev_a, by_method);
+}
+
+/*
+ * A method of its own, which ignores the result of the FLR in it and always
+ * says 0 (delay_250ms_after_flr()). Red: plain, trust-the-result.
+ */
+static void s_kind_device_specific(void)
+{
+	kind_method = "device_specific";
+	kind("device_specific", &dev_c, by_method);
+}
+
+/* pci_reset_bus() with a hotplug slot. Red: plain, no-bus-bracket. */
+static void s_kind_slot(void)
+{
+	kind("slot", &dev_a, reset_bus);
+}
+
+/* pci_reset_bus() of a bus, VFIO's hot reset. Red: plain, no-bus-bracket. */
+static void s_kind_hot_reset(void)
+{
+	kind("hot_reset", &dev_d, reset_bus);
+}
+
+/* reset_subordinate of the port in sysfs. Red: plain, no-bus-bracket. */
+static void s_kind_subordinate(void)
+{
+	kind("reset_subordinate", &dev_a, by_subordinate);
+}
+
+/* AER: the device reports a fatal error. Red: plain, no-bus-bracket. */
+static void s_kind_aer(void)
+{
+	kind("aer", &dev_a, by_aer);
+}
+
+static long do_hot_reset(void *arg)
+{
+	return iq(IQ_RESET_BUS, arg);
+}
+
+/*
+ * PCIe r6.0 10.3.1: a device in a reset is sent no invalidation, however busy
+ * its domain is. Red: plain (invalidations-in-reset), no-bus-block.
+ */
+static void s_bus_quiet(void)
+{
+	struct iq_dev a = { .bdf = dev_a.rid };
+	struct job *reset, *flush;
+	struct iq_unmap u;
+	u32 first, inv;
+
+	begin();
+	first = map_with_ats(&dev_a, 4000);
+	inv = ctl_read(&dev_a, CTL_INV_TOTAL);
+	reset = job_prepare(CPU_CULPRIT, do_hot_reset, &a, sizeof(a));
+	flush = unmap_prepare(CPU_SECOND, first, 4000, 0);
+	job_go(flush);
+	require(wait_for(invalidations_above, &(struct inv_arg){ &dev_a, inv }, opt.limit_ms),
+		"flushes-run", "%s", dev_a.bdf);
+	job_go(reset);
+	require(job_wait(reset, opt.limit_ms), "reset-returned", "%s", dev_a.bdf);
+	check_eq((u64)-job_ret(reset), 0, "reset");
+	u = unmap_wait(flush);
+	note("unmap_max_us", u.max_ns / 1000);
+	note("invalidations", ctl_read(&dev_a, CTL_INV_TOTAL) - inv);
+	check_eq(ctl_read(&dev_a, CTL_INV_IN_RESET), 0, "invalidations-in-reset");
+	check_ge(ctl_read(&dev_a, CTL_RESETS), 1, "reset-seen");
+	healthy_io(&dev_a);
+	check_innocent(&dev_b, base_b);
+}
+
+/*
+ * C6, C7: two functions without ACS are one group. The broken one is blocked,
+ * the other one goes on; a reset of the bus lifts it, and so the group is free
+ * again. Red: plain.
+ */
+static void s_siblings(void)
+{
+	unsigned int base_c = broken_count(&dev_c), base_d = broken_count(&dev_d);
+
+	begin();
+	break_and_unmap(&dev_c, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_c, base_c, 1);
+	check_innocent(&dev_d, base_d);
+	check_eq((u64)-flr(&dev_d), 0, "sibling-flr");
+	check_innocent(&dev_d, base_d);
+	check(state_is(&dev_c, "quarantined"), "not-lifted-by-sibling", "%s", dev_c.bdf);
+	check_eq((u64)-reset_bus(&dev_d), 0, "bus-reset");
+	check_recovered(&dev_c);
+	check_innocent(&dev_d, base_d);
+	check_eq(ctl_read(&dev_c, CTL_TIMEOUTS), 1 + asked_again(&dev_c), "timeouts");
+}
+
+/*
+ * C7: the device is reset, and breaks again before it is attached again. The
+ * first invalidation goes alone and is not answered: back into quarantine, and
+ * no recovery is announced. Red: plain.
+ */
+static void s_reset_then_dead(void)
+{
+	struct resets_arg a = { &dev_a, 0 };
+	struct iq_dev arg = { .bdf = dev_a.rid };
+	struct job *job;
+
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	a.resets = ctl_read(&dev_a, CTL_RESETS);
+	job = job_start(CPU_CULPRIT, do_hot_reset, &arg, sizeof(arg));
+	require(wait_for(was_reset_since, &a, opt.limit_ms), "reset-seen", "%s", dev_a.bdf);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	if (!state_is(&dev_a, "resetting"))
+		again("the reset was over too early");
+	require(job_wait(job, opt.limit_ms), "reset-returned", "%s", dev_a.bdf);
+	check_quarantined(&dev_a, base_a, 2);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 2, "timeouts");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	check_eq((u64)-reset_bus(&dev_a), 0, "reset-again");
+	check_recovered(&dev_a);
+	check_innocent(&dev_b, base_b);
 }
 
 /* ---- the driver and the device come and go ---- */
@@ -1819,6 +2083,18 @@ const struct scenario scenarios[] = {
 	{ "probe", "main", s_probe },
 	{ "idle_reset", "main", s_idle_reset },
 	{ "attach_busy", "main", s_attach_busy },
+	{ "kind_flr", "main", s_kind_flr },
+	{ "kind_af_flr", "main", s_kind_af_flr },
+	{ "kind_pm", "main", s_kind_pm },
+	{ "kind_bus", "main", s_kind_bus },
+	{ "kind_device_specific", "main", s_kind_device_specific },
+	{ "kind_slot", "main", s_kind_slot },
+	{ "kind_hot_reset", "main", s_kind_hot_reset },
+	{ "kind_subordinate", "main", s_kind_subordinate },
+	{ "kind_aer", "main", s_kind_aer },
+	{ "bus_quiet", "main", s_bus_quiet },
+	{ "siblings", "main", s_siblings },
+	{ "reset_then_dead", "main", s_reset_then_dead },
 	{ "pasid", "main", s_pasid },
 	{ "pasid_busy", "main", s_pasid_busy },
 	{ "many", "main", s_many },
