@@ -17,6 +17,12 @@ a kernel newer than the highest one that META declares verified.
 
 A folder of call-outs holds
     manifest   kind | rule | file | marker | hits | precondition
+               feature | name | file | pattern | - | meaning
+               needs   | name | file | pattern | - | meaning
+               A feature is present when the pattern is found in the file; a
+               tree that lacks one that is needed is refused. "cocci if NAME"
+               and "cocci unless NAME" (any kind) are variants of a call-out
+               for trees with and without the feature NAME, declared above.
                kind: cocci (a semantic patch), or line or before (text that
                goes after or before the line that the rule's first one is),
                or member (the rule is "struct NAME" and a declaration)
@@ -67,9 +73,27 @@ class Callout:
     hits: int
     precondition: str
     macros: str
+    # (feature, wanted): only for trees that have it, or that lack it.
+    condition: "tuple | None" = None
 
     def error(self, text):
         return GraftError(f"call-out {self.name} in {self.file}: {text}")
+
+
+@dataclass
+class Feature:
+    """Something that one kernel has and another has not, found by looking."""
+    name: str
+    file: str
+    pattern: "re.Pattern"
+    meaning: str
+    owner: str
+    needed: bool
+
+    def present(self, tree):
+        path = os.path.join(tree, self.file)
+        return os.path.isfile(path) and \
+            bool(self.pattern.search(read(path).decode("utf-8", "replace")))
 
 
 @dataclass
@@ -96,10 +120,12 @@ def read(path):
 
 # ---- manifests -------------------------------------------------------------
 
-def load_manifest(folder, macros):
+def load_manifest(folder, macros, features):
+    """The call-outs of one folder; adds what it declares to FEATURES."""
     path = os.path.join(folder, "manifest")
     owner = os.path.basename(os.path.dirname(os.path.abspath(folder)))
     found = []
+    asked = {}
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             line = line.strip()
@@ -111,6 +137,13 @@ def load_manifest(folder, macros):
                 raise GraftError(f"{where}: expected kind | rule | file | "
                                  f"marker | hits | precondition")
             kind, rule, file, marker, hits, precondition = parts
+            kind, _, condition = kind.partition(" ")
+            if kind in ("feature", "needs"):
+                add_feature(where, owner, condition, parts, features)
+                continue
+            if condition:
+                condition = parse_condition(where, condition, features)
+                asked.setdefault(condition[0].name, set()).add(condition[1])
             if kind not in ("cocci", "line", "before", "member"):
                 raise GraftError(f"{where}: unknown kind '{kind}'")
             rule_path = os.path.join(folder, rule)
@@ -126,8 +159,42 @@ def load_manifest(folder, macros):
                 raise GraftError(f"{where}: '{file}' must lie in the tree")
             stem = os.path.splitext(rule)[0]
             found.append(Callout(f"{owner}/{stem}", kind, rule_path, file,
-                                 pattern, int(hits), precondition, macros))
+                                 pattern, int(hits), precondition, macros,
+                                 condition or None))
+    for name, wanted in asked.items():
+        if len(wanted) == 1:
+            raise GraftError(f"{path}: call-outs for trees "
+                             f"{'with' if True in wanted else 'without'} "
+                             f"'{name}', none for the others")
     return found
+
+
+def add_feature(where, owner, condition, parts, features):
+    kind, name, file, pattern, hits, meaning = parts
+    if condition or hits != "-":
+        raise GraftError(f"{where}: expected {kind.split()[0]} | name | file "
+                         f"| pattern | - | meaning")
+    if name in features:
+        raise GraftError(f"{where}: the feature '{name}' is declared twice")
+    if os.path.isabs(file) or ".." in file.split("/"):
+        raise GraftError(f"{where}: '{file}' must lie in the tree")
+    try:
+        pattern = re.compile(pattern, re.M)
+    except re.error as err:
+        raise GraftError(f"{where}: pattern '{pattern}': {err}") from err
+    features[name] = Feature(name, file, pattern, meaning, owner,
+                             kind == "needs")
+
+
+def parse_condition(where, text, features):
+    word, _, name = text.partition(" ")
+    name = name.strip()
+    if word not in ("if", "unless") or not name:
+        raise GraftError(f"{where}: '{text}': expected if FEATURE or unless "
+                         f"FEATURE")
+    if name not in features:
+        raise GraftError(f"{where}: no feature '{name}' is declared above")
+    return features[name], word == "if"
 
 
 def split_bars(line):
@@ -184,25 +251,42 @@ def load_files(root, folder):
                     yield name, dest
 
 
-def load(root, folders, more=()):
+def load(root, folders, more=(), tree=None):
     """All call-outs and files of the folders that exist, in order.
 
-    MORE yields further (source path, destination) pairs.
+    MORE yields further (source path, destination) pairs. With a TREE only the
+    call-outs whose condition it meets; one that lacks what a folder needs is
+    refused.
     """
     folders = [folder for folder in folders
                if os.path.isfile(os.path.join(folder, "manifest"))]
     callouts = []
+    features = {}
     files = {dest: source for source, dest in more}
     for folder in folders:
         macros = load_macros(dict.fromkeys([folders[0], folder]))
-        callouts += load_manifest(folder, macros)
+        callouts += load_manifest(folder, macros, features)
         for source, dest in load_files(root, folder):
             if dest in files:
                 raise GraftError(f"two files are to become {dest}")
             files[dest] = source
     if not callouts:
         raise GraftError("there are no call-outs to apply")
+    if tree is not None:
+        callouts = fitting(tree, callouts, features)
     return callouts, files
+
+
+def fitting(tree, callouts, features):
+    has = {name: feature.present(tree) for name, feature in features.items()}
+    lacking = [f"{feature.owner} is not ported to trees without "
+               f"'{feature.name}' ({feature.meaning}; looked for in "
+               f"{feature.file})" for feature in features.values()
+               if feature.needed and not has[feature.name]]
+    if lacking:
+        raise GraftError("; ".join(lacking))
+    return [callout for callout in callouts if callout.condition is None or
+            has[callout.condition[0].name] == callout.condition[1]]
 
 
 # ---- applying call-outs to contents -----------------------------------------
@@ -362,7 +446,7 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
 
     Nothing is written. Returns a Plan; its failures are in manifest order.
     """
-    callouts, files = load(root, folders, more)
+    callouts, files = load(root, folders, more, tree)
     if any(callout.kind == "cocci" for callout in callouts):
         if not shutil.which("spatch"):
             raise GraftError("spatch is missing; install the package "
@@ -762,7 +846,7 @@ def kernel_files():
 
 def do_graft(args):
     check_kernel(args.tree)
-    callouts, files = load(ROOT, kernel_folders(), kernel_files())
+    callouts, files = load(ROOT, kernel_folders(), kernel_files(), args.tree)
     check_writable(args.tree, [callout.file for callout in callouts] +
                    list(files) + [KERNEL_STATE + "/record.json"])
     plan = apply_manifest(args.tree, ROOT, kernel_folders(), args.cache,
@@ -791,8 +875,12 @@ def do_check(args):
 def do_callouts(_args):
     callouts, _ = load(ROOT, kernel_folders())
     for callout in callouts:
+        variant = ""
+        if callout.condition:
+            feature, wanted = callout.condition
+            variant = f", {'if' if wanted else 'unless'} {feature.name}"
         print(f"{callout.name}\n    {callout.file}, {callout.hits} "
-              f"hit{'s' if callout.hits != 1 else ''}\n"
+              f"hit{'s' if callout.hits != 1 else ''}{variant}\n"
               f"    {callout.precondition}")
 
 

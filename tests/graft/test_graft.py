@@ -313,6 +313,104 @@ def grafted_copy_touches_only_what_changed(lab):
         handle.truncate()
 
 
+# ---- differences between kernels, by feature -----------------------------------
+
+@test
+def tree_without_a_needed_feature(lab):
+    """Not as a list of call-outs that do not fit: by what is missing.
+
+    Seen failing with the line "needs" taken out of core's manifest.
+    """
+    tree = lab.tree()
+    edit(os.path.join(tree, "include/linux/iommu.h"),
+         lambda text: text.replace("pci_dev_reset_iommu_prepare", "gone"))
+    said = r"core is not ported to trees without 'reset-bracket' \(.*; " \
+        r"looked for in include/linux/iommu\.h\)"
+    lab.refused("graft", tree, said)
+    lab.refused("check", tree, said)
+
+
+def variants(lab, lines):
+    """A folder whose manifest is LINES, beside those of the project."""
+    folder = os.path.join(tempfile.mkdtemp(dir=lab.scratch), "callouts")
+    os.makedirs(folder)
+    rules = {"a.line": "obj-$(X) += x.o\nvariant_a\n",
+             "b.line": "obj-$(X) += x.o\nvariant_b\n",
+             "wrong.line": "obj-$(NO) += x.o\nvariant_b\n",
+             "manifest": "\n".join(lines) + "\n"}
+    for name, text in rules.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as handle:
+            handle.write(text)
+    return folder
+
+
+def variant_tree(lab, name, text):
+    tree = os.path.join(lab.scratch, f"variant-tree-{name}")
+    os.makedirs(tree)
+    for file, content in (("Makefile", "obj-$(X) += x.o\n"), ("x.h", text)):
+        with open(os.path.join(tree, file), "w", encoding="utf-8") as handle:
+            handle.write(content)
+    return tree
+
+
+FEATURE = r"feature | modern | x.h | \bmodern\( | - | has modern()"
+IF = "line if modern | a.line | Makefile | variant_a | 1 | -"
+UNLESS = "line unless modern | b.line | Makefile | variant_b | 1 | -"
+
+
+@test
+def variants_of_a_callout(lab):
+    """With the feature one variant, without it the other, never both.
+
+    Seen failing with fitting() returning all call-outs.
+    """
+    folder = variants(lab, [FEATURE, IF, UNLESS])
+    for name, text, wanted, other in (
+            ("with", "int modern(void);\n", b"variant_a", b"variant_b"),
+            ("without", "int not_modern(void);\n", b"variant_b",
+             b"variant_a")):
+        tree = variant_tree(lab, name, text)
+        plan = lab.graft.apply_manifest(tree, lab.repo, [folder])
+        expect(not plan.failures, str(plan.failures))
+        made = plan.changed["Makefile"]
+        expect(made.count(wanted) == 1 and other not in made,
+               f"{name}: {made.decode()}")
+        expect(len(plan.callouts) == 1, f"{name}: {len(plan.callouts)}")
+
+
+@test
+def variant_that_does_not_fit(lab):
+    """The other variant is not tried in its place."""
+    folder = variants(lab, [FEATURE, IF, UNLESS.replace("b.line",
+                                                        "wrong.line")])
+    tree = variant_tree(lab, "unfit", "int not_modern(void);\n")
+    plan = lab.graft.apply_manifest(tree, lab.repo, [folder])
+    expect(len(plan.failures) == 1 and "found it 0 times" in
+           str(plan.failures[0]), str(plan.failures))
+
+
+@test
+def manifest_with_a_bad_condition(lab):
+    for number, (lines, said) in enumerate((
+            ([IF, UNLESS], "no feature 'modern' is declared above"),
+            ([FEATURE, IF], "with 'modern', none for the others"),
+            ([FEATURE, UNLESS], "without 'modern', none for the others"),
+            ([FEATURE, FEATURE, IF, UNLESS], "is declared twice"),
+            ([FEATURE, IF.replace("line if", "line when"), UNLESS],
+             "expected if FEATURE or unless FEATURE"),
+            ([FEATURE.replace("| - |", "| 1 |"), IF, UNLESS],
+             "expected feature"),
+            ([FEATURE.replace("x.h", "../x.h"), IF, UNLESS],
+             "must lie in the tree"),
+            ([FEATURE.replace("\\(", "("), IF, UNLESS], "pattern"))):
+        try:
+            lab.graft.load(lab.repo, [variants(lab, lines)])
+        except lab.graft.GraftError as err:
+            expect(said in str(err), f"{number}: '{err}' does not say {said}")
+        else:
+            raise Failed(f"{number}: {lines} was taken")
+
+
 # ---- it refuses, and the tree stays as it is ---------------------------------
 
 @test
