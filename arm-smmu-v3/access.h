@@ -15,4 +15,13 @@ const struct iommu_ops *smmu_quarantine_ops(void)
 	return &arm_smmu_ops;
 }
 
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM_KUNIT_TEST)
+static int arm_smmu_init_structures(struct arm_smmu_device *smmu);
+
+int smmu_kunit_init_structures(struct arm_smmu_device *smmu)
+{
+	return arm_smmu_init_structures(smmu);
+}
+#endif
+
 #endif /* CONFIG_IOMMU_QUARANTINE_ARM */

@@ -62,4 +62,8 @@ struct smmu_dev {
 	struct rcu_head rcu;
 };
 
+#if IS_ENABLED(CONFIG_KUNIT)
+struct smmu_unit *smmu_unit(struct arm_smmu_device *smmu);
+#endif
+
 #endif /* __SMMU_QUARANTINE_BACKEND_H */

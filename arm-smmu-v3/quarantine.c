@@ -37,6 +37,7 @@
 #define pr_fmt(fmt) "arm-smmu-v3: iommu-quarantine: " fmt
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/delay.h>
 #include <linux/iommu.h>
 #include <linux/panic.h>
@@ -63,6 +64,10 @@
 
 unsigned int smmu_quarantine_word;
 
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM_KUNIT_TEST)
+void (*smmu_kunit_hardware)(struct arm_smmu_device *smmu);
+#endif
+
 /* Protects smmu_quarantine_word, accusations, and who acknowledges an error */
 static DEFINE_RAW_SPINLOCK(smmu_lock);
 static unsigned int smmu_timeouts;	/* that any SMMU has reported */
@@ -72,7 +77,7 @@ static unsigned int smmu_unhealthy;	/* devices, and who narrows */
 static DEFINE_XARRAY(smmu_units);
 static bool smmu_registered;
 
-static struct smmu_unit *smmu_unit(struct arm_smmu_device *smmu)
+VISIBLE_IF_KUNIT struct smmu_unit *smmu_unit(struct arm_smmu_device *smmu)
 {
 	return xa_load(&smmu_units, (unsigned long)smmu);
 }
@@ -891,9 +896,31 @@ static int smmu_quarantine_verify(struct device *dev)
 	return atomic_read(&sdev->state) == SMMU_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
+/* struct iommu_quarantine_backend::pretend */
+static int __maybe_unused smmu_quarantine_pretend(struct device *dev)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct smmu_dev *sdev;
+
+	if (!iommu_quarantine_enabled())
+		return -EOPNOTSUPP;
+
+	guard(rcu)();
+	sdev = smmu_find(master->smmu, master->streams[0].id);
+	if (!sdev)
+		return -ENODEV;
+	scoped_guard(raw_spinlock_irqsave, &smmu_lock)
+		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, 0, 0);
+	smmu_fence_all(master->smmu);
+	return 0;
+}
+
 static struct iommu_quarantine_backend smmu_quarantine_backend = {
 	.name = "arm-smmu-v3",
 	.verify = smmu_quarantine_verify,
+#ifdef CONFIG_IOMMU_QUARANTINE_FAULT
+	.pretend = smmu_quarantine_pretend,
+#endif
 };
 
 static struct smmu_unit *smmu_unit_get(struct arm_smmu_device *smmu)

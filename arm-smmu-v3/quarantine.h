@@ -63,6 +63,22 @@ void smmu_quarantine_reset_device_done(struct device *dev);
 struct arm_smmu_ste *smmu_quarantine_ste(struct arm_smmu_device *smmu, u32 sid);
 const struct iommu_ops *smmu_quarantine_ops(void);
 
+/* A test plays the hardware, which goes on whenever the driver polls */
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM_KUNIT_TEST)
+extern void (*smmu_kunit_hardware)(struct arm_smmu_device *smmu);
+int smmu_kunit_init_structures(struct arm_smmu_device *smmu);
+
+static inline void smmu_kunit_poll(struct arm_smmu_device *smmu)
+{
+	if (smmu_kunit_hardware)
+		smmu_kunit_hardware(smmu);
+}
+#else
+static inline void smmu_kunit_poll(struct arm_smmu_device *smmu)
+{
+}
+#endif
+
 /*
  * Before anything is queued, no lock of the queue held. Takes out of @cmds what
  * may not be sent. Returns what is left.
@@ -121,6 +137,7 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 				       struct arm_smmu_queue_poll *qp, int ret)
 {
+	smmu_kunit_poll(smmu);
 	/*
 	 * Look often enough to see an error soon: here, as a poller that waits
 	 * for an MSI does not read CMDQ_CONS.

@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the SMMUv3 backend: the conformance suite, and what only the
+ * SMMUv3 has. The SMMU is a few pages of registers and the driver's own queue and
+ * stream table; this file plays the hardware as IHI 0070 has it (3.9.1, 7.1): it
+ * goes on each time the driver polls.
+ */
+
+#include <kunit/test.h>
+#include <linux/kthread.h>
+#include <linux/platform_device.h>
+#include <linux/property.h>
+
+#include "backend.h"
+#include "quarantine.h"
+
+#include "../tests/conformance/bodies.h"
+
+/* Room for a batch, and few enough entries to wrap often */
+#define SMMU_QUEUE_SHIFT	7
+
+struct smmu_hw {
+	struct iq_fixture *fx;
+	struct platform_device *pdev;
+	struct fwnode_handle *fwnode;
+	void *page;
+	raw_spinlock_t lock;
+	/* how it behaves */
+	unsigned int hold_syncs;	/* goes on when so many are queued */
+	/* what it has done */
+	bool stopped;			/* GERROR.CMDQ_ERR is active */
+	bool late;			/* a CMD_ATC_INV was not answered */
+	unsigned int errors;
+	unsigned int syncs;
+	unsigned int atc_invs;
+	unsigned int tlbis;
+};
+
+/*
+ * One for all tests: what the backend keeps of an SMMU goes by its address and
+ * is never freed.
+ */
+static struct arm_smmu_device the_smmu;
+static struct smmu_hw *smmu_hw;
+
+static u32 reg_get(struct smmu_hw *hw, int where)
+{
+	return READ_ONCE(*(u32 *)(hw->page + where));
+}
+
+static void reg_set(struct smmu_hw *hw, int where, u32 val)
+{
+	WRITE_ONCE(*(u32 *)(hw->page + where), val);
+}
+
+static struct arm_smmu_ste *hw_ste(struct iq_dev *d)
+{
+	return smmu_quarantine_ste(&the_smmu, d->sid);
+}
+
+static bool smmu_allows(struct iq_dev *d)
+{
+	struct arm_smmu_ste *ste = hw_ste(d);
+	u64 data0 = le64_to_cpu(READ_ONCE(ste->data[0]));
+
+	return data0 & STRTAB_STE_0_V &&
+	       FIELD_GET(STRTAB_STE_0_CFG, data0) != STRTAB_STE_0_CFG_ABORT &&
+	       FIELD_GET(STRTAB_STE_1_EATS,
+			 le64_to_cpu(READ_ONCE(ste->data[1])));
+}
+
+static bool smmu_pasid_allows(struct iq_dev *d, u32 pasid)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(iq_device(d));
+	struct arm_smmu_cd *cd = arm_smmu_get_cd_ptr(master, pasid);
+
+	/* An entry of the context descriptor table that the SMMU looks at */
+	return cd && le64_to_cpu(cd->data[0]) & CTXDESC_CD_0_V &&
+	       FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(hw_ste(d)->data[0])) ==
+	       STRTAB_STE_0_CFG_S1_TRANS;
+}
+
+/* ---- the command queue ---- */
+
+static u32 hw_index(u32 reg)
+{
+	return reg & ((1U << SMMU_QUEUE_SHIFT) - 1);
+}
+
+/* Index and wrap bit */
+static u32 hw_position(u32 reg)
+{
+	return reg & ((2U << SMMU_QUEUE_SHIFT) - 1);
+}
+
+static __le64 *hw_entry(u32 cons)
+{
+	return (__le64 *)the_smmu.cmdq.q.base +
+	       hw_index(cons) * CMDQ_ENT_DWORDS;
+}
+
+static void hw_stop(struct smmu_hw *hw, u32 cons, u32 error)
+{
+	reg_set(hw, ARM_SMMU_CMDQ_CONS,
+		cons | FIELD_PREP(CMDQ_CONS_ERR, error));
+	reg_set(hw, ARM_SMMU_GERROR,
+		reg_get(hw, ARM_SMMU_GERROR) ^ GERROR_CMDQ_ERR);
+	hw->stopped = true;
+	hw->errors++;
+}
+
+/* Returns false if the queue stops there */
+static bool hw_command(struct smmu_hw *hw, u32 cons)
+{
+	__le64 *entry = hw_entry(cons);
+	u64 cmd = le64_to_cpu(READ_ONCE(entry[0]));
+	struct iq_dev *d;
+	int i;
+
+	switch (FIELD_GET(CMDQ_0_OP, cmd)) {
+	case CMDQ_OP_CFGI_STE:
+		d = iq_find(hw->fx, FIELD_GET(CMDQ_CFGI_0_SID, cmd));
+		if (d)
+			iq_forget(d);
+		return true;
+	case CMDQ_OP_CFGI_ALL:
+		for (i = 0; i < IQ_DEVS; i++)
+			iq_forget(&hw->fx->dev[i]);
+		return true;
+	case CMDQ_OP_ATC_INV:
+		hw->atc_invs++;
+		if (!iq_ask(iq_find(hw->fx, FIELD_GET(CMDQ_ATC_0_SID, cmd))))
+			hw->late = true;
+		return true;
+	case CMDQ_OP_CMD_SYNC:
+		if (hw->late) {
+			/* It is not consumed, and tried again later */
+			hw->late = false;
+			hw_stop(hw, cons, CMDQ_ERR_CERROR_ATC_INV_IDX);
+			return false;
+		}
+		hw->syncs++;
+		if (FIELD_GET(CMDQ_SYNC_0_CS, cmd) == CMDQ_SYNC_0_CS_IRQ &&
+		    the_smmu.options & ARM_SMMU_OPT_MSIPOLL)
+			WRITE_ONCE(*(u32 *)entry, 0);
+		return true;
+	default:
+		hw->tlbis++;
+		return true;
+	}
+}
+
+static unsigned int hw_queued_syncs(u32 cons, u32 prod)
+{
+	unsigned int syncs = 0;
+
+	for (; cons != prod; cons = hw_position(cons + 1))
+		if (FIELD_GET(CMDQ_0_OP, le64_to_cpu(*hw_entry(cons))) ==
+		    CMDQ_OP_CMD_SYNC)
+			syncs++;
+	return syncs;
+}
+
+static void smmu_hardware(struct arm_smmu_device *smmu)
+{
+	struct smmu_hw *hw = smmu_hw;
+	u32 cons, prod;
+
+	if (!hw || smmu != &the_smmu)
+		return;
+	guard(raw_spinlock_irqsave)(&hw->lock);
+	iq_look(hw->fx);
+	if (hw->stopped && !((reg_get(hw, ARM_SMMU_GERROR) ^
+			      reg_get(hw, ARM_SMMU_GERRORN)) & GERROR_CMDQ_ERR))
+		hw->stopped = false;
+	if (hw->stopped)
+		return;
+	cons = hw_position(reg_get(hw, ARM_SMMU_CMDQ_CONS));
+	prod = hw_position(reg_get(hw, ARM_SMMU_CMDQ_PROD));
+	/* Entries are there before PROD says so */
+	smp_rmb();
+	if (hw->hold_syncs && hw_queued_syncs(cons, prod) < hw->hold_syncs)
+		return;
+	hw->hold_syncs = 0;
+	while (cons != prod && hw_command(hw, cons)) {
+		cons = hw_position(cons + 1);
+		reg_set(hw, ARM_SMMU_CMDQ_CONS, cons);
+	}
+	iq_look(hw->fx);
+}
+
+/* ---- lifetime ---- */
+
+static int smmu_start(struct iq_fixture *fx)
+{
+	struct arm_smmu_device *smmu = &the_smmu;
+	struct platform_device_info info = {
+		.name = "iq-smmu",
+		.id = fx->nr,
+		.dma_mask = DMA_BIT_MASK(48),
+	};
+	struct smmu_hw *hw;
+	int ret;
+
+	hw = kzalloc_obj(*hw);
+	if (!hw)
+		return -ENOMEM;
+	fx->hw = hw;
+	hw->fx = fx;
+	raw_spin_lock_init(&hw->lock);
+	hw->page = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO,
+					    get_order(SZ_64K));
+	hw->fwnode = fwnode_create_software_node(NULL, NULL);
+	if (!hw->page || IS_ERR(hw->fwnode))
+		return -ENOMEM;
+	info.fwnode = hw->fwnode;
+	hw->pdev = platform_device_register_full(&info);
+	if (IS_ERR(hw->pdev))
+		return PTR_ERR(hw->pdev);
+
+	*smmu = (struct arm_smmu_device){
+		.dev = &hw->pdev->dev,
+		.base = (void __iomem *)hw->page,
+		.page1 = (void __iomem *)hw->page,
+		.features = ARM_SMMU_FEAT_2_LVL_STRTAB |
+			    ARM_SMMU_FEAT_2_LVL_CDTAB | ARM_SMMU_FEAT_TT_LE |
+			    ARM_SMMU_FEAT_ATS | ARM_SMMU_FEAT_COHERENCY |
+			    ARM_SMMU_FEAT_TRANS_S1 | ARM_SMMU_FEAT_TRANS_S2,
+		.oas = 48,
+		.pgsize_bitmap = SZ_4K | SZ_2M | SZ_1G,
+		.asid_bits = 16,
+		.vmid_bits = 16,
+		.ssid_bits = 8,
+		.sid_bits = 16,
+	};
+	smmu->iommu.max_pasids = 1UL << smmu->ssid_bits;
+	smmu->cmdq.q.llq.max_n_shift = SMMU_QUEUE_SHIFT;
+	smmu->evtq.q.llq.max_n_shift = SMMU_QUEUE_SHIFT;
+	/* What arm_smmu_device_reset() leaves behind */
+	reg_set(hw, ARM_SMMU_CR0ACK, CR0_ATSCHK | CR0_CMDQEN | CR0_SMMUEN);
+	ret = smmu_kunit_init_structures(smmu);
+	if (ret)
+		return ret;
+	if (smmu_unit(smmu))
+		smmu_unit(smmu)->lost = false;
+	platform_set_drvdata(hw->pdev, smmu);
+	smmu_hw = hw;
+	smmu_kunit_hardware = smmu_hardware;
+
+	ret = iommu_device_sysfs_add(&smmu->iommu, smmu->dev, NULL,
+				     "iq-smmu%d", fx->nr);
+	return ret ?: iommu_device_register(&smmu->iommu, smmu_quarantine_ops(),
+					    smmu->dev);
+}
+
+static void smmu_stop(struct iq_fixture *fx)
+{
+	struct arm_smmu_device *smmu = &the_smmu;
+	struct smmu_hw *hw = fx->hw;
+
+	iommu_device_unregister(&smmu->iommu);
+	iommu_device_sysfs_remove(&smmu->iommu);
+	smmu_kunit_hardware = NULL;
+	smmu_hw = NULL;
+	/* Queues and tables go with it */
+	platform_device_unregister(hw->pdev);
+	ida_destroy(&smmu->vmid_map);
+	fwnode_remove_software_node(hw->fwnode);
+	free_pages((unsigned long)hw->page, get_order(SZ_64K));
+	kfree(hw);
+}
+
+static int smmu_bind(struct iq_fixture *fx, struct pci_dev *pdev)
+{
+	struct smmu_hw *hw = fx->hw;
+	u32 sid = pci_dev_id(pdev);
+	int ret;
+
+	/* As firmware's parsers do it */
+	scoped_guard(mutex, &iommu_probe_device_lock) {
+		ret = iommu_fwspec_init(&pdev->dev, hw->fwnode);
+		if (!ret)
+			ret = iommu_fwspec_add_ids(&pdev->dev, &sid, 1);
+		if (ret)
+			return ret;
+		pdev->dev.iommu->fwspec->flags |= IOMMU_FWSPEC_PCI_RC_ATS;
+	}
+	return iommu_probe_device(&pdev->dev);
+}
+
+static int smmu_leaks(struct iq_fixture *fx)
+{
+	return smmu_quarantine_word & 1;
+}
+
+static const struct iq_vendor smmu_vendor = {
+	.name = "arm-smmu-v3",
+	.start = smmu_start,
+	.stop = smmu_stop,
+	.probe = smmu_bind,
+	.allows = smmu_allows,
+	.pasid_allows = smmu_pasid_allows,
+	.leaks = smmu_leaks,
+};
+
+static int smmu_init(struct kunit *test)
+{
+	iq_start(test, &smmu_vendor);
+	return 0;
+}
+
+static struct kunit_case smmu_conformance_cases[] = {
+#include "../tests/conformance/cases.h"
+	{}
+};
+
+static struct kunit_suite smmu_conformance_suite = {
+	.name = "iommu_quarantine_arm_smmu_v3",
+	.init = smmu_init,
+	.exit = iq_stop,
+	.test_cases = smmu_conformance_cases,
+};
+
+/* ---- what only the SMMUv3 has ---- */
+
+static struct smmu_hw *the_hw(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+
+	return fx->hw;
+}
+
+static struct arm_smmu_cmd atc_inv(struct iq_dev *d)
+{
+	return arm_smmu_make_cmd_atc_inv_all(d->sid, IOMMU_NO_PASID);
+}
+
+static int issue(struct arm_smmu_cmd *cmds, int n)
+{
+	return __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, n,
+					     true);
+}
+
+/* One alone under its CMD_SYNC: named at once, asked once */
+static void smmu_test_alone(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	int asked = atomic_read(&d->asked);
+
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, hw->errors, 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
+	KUNIT_EXPECT_TRUE(test, iq_told(test)->hw[0] & GERROR_CMDQ_ERR);
+	KUNIT_EXPECT_EQ(test, FIELD_GET(CMDQ_CONS_ERR, (u32)iq_told(test)->hw[1]),
+			CMDQ_ERR_CERROR_ATC_INV_IDX);
+}
+
+/* Anywhere in a list with that of an innocent one, which is run again */
+static void smmu_test_any_position(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[5];
+	unsigned int pos, tlbis;
+	int i, answered;
+
+	for (pos = 0; pos < ARRAY_SIZE(cmds); pos++) {
+		for (i = 0; i < ARRAY_SIZE(cmds); i++)
+			if (i == pos)
+				cmds[i] = atc_inv(d);
+			else if (i == (pos + 1) % ARRAY_SIZE(cmds))
+				cmds[i] = atc_inv(o);
+			else
+				cmds[i] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		WRITE_ONCE(d->mute, true);
+		tlbis = hw->tlbis;
+		answered = atomic_read(&o->answered);
+		KUNIT_EXPECT_EQ(test, issue(cmds, ARRAY_SIZE(cmds)), 0);
+		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+		KUNIT_EXPECT_GE(test, atomic_read(&o->answered), answered + 2);
+		KUNIT_EXPECT_GE(test, hw->tlbis, tlbis + 3);
+		iq_expect_state(test, o, "healthy");
+		KUNIT_EXPECT_TRUE(test, iq_may_translate(o));
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+	}
+}
+
+/* At many positions of the ring, also where it wraps */
+static void smmu_test_wrap(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct arm_smmu_cmd cmd;
+	int i, k;
+
+	for (i = 0; i < 40; i++) {
+		for (k = 0; k < 10 + i % 3; k++) {
+			cmd = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+			KUNIT_ASSERT_EQ(test, issue(&cmd, 1), 0);
+		}
+		iq_break(test, d);
+		iq_recover(test, d);
+	}
+	KUNIT_EXPECT_EQ(test, iq_count(d), 40);
+	iq_expect_state(test, iq_the(test, IQ_SIBLING), "healthy");
+}
+
+/* The completion comes as a message, which empties the CMD_SYNC */
+static void smmu_test_msi_polling(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	the_smmu.options |= ARM_SMMU_OPT_MSIPOLL;
+	for (i = 1; i <= 10; i++) {
+		iq_break_and_wait(test, d);
+		iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
+		iq_recover(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+	}
+}
+
+struct smmu_producer {
+	struct iq_dev *d;
+	int ret;
+	bool allowed;
+	struct completion done;
+};
+
+static int smmu_produce(void *data)
+{
+	struct smmu_producer *p = data;
+	struct arm_smmu_cmd cmd = atc_inv(p->d);
+
+	p->ret = issue(&cmd, 1);
+	p->allowed = iq_may_translate(&p->d->fx->dev[IQ_BROKEN]);
+	complete(&p->done);
+	return 0;
+}
+
+/*
+ * Two CPUs, one queue: neither returns before the one that did not answer is
+ * fenced, whoever it belongs to, and the innocent one is asked again.
+ */
+static void smmu_test_two_producers(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct smmu_producer p;
+	struct task_struct *task;
+	struct arm_smmu_cmd cmd;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		p = (struct smmu_producer){ .d = i % 2 ? d : o };
+		init_completion(&p.done);
+		migrate_disable();
+		WRITE_ONCE(d->mute, true);
+		scoped_guard(raw_spinlock_irqsave, &hw->lock)
+			hw->hold_syncs = 2;
+		task = kthread_create(smmu_produce, &p, "iq-producer");
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+		kthread_bind(task, cpumask_any_but(cpu_online_mask,
+						   smp_processor_id()));
+		wake_up_process(task);
+		cmd = atc_inv(i % 2 ? o : d);
+		KUNIT_EXPECT_EQ(test, issue(&cmd, 1), 0);
+		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+		migrate_enable();
+		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+		KUNIT_EXPECT_EQ(test, p.ret, 0);
+		KUNIT_EXPECT_FALSE(test, p.allowed);
+		iq_expect_state(test, o, "healthy");
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+	}
+}
+
+/* A full queue has many commands of others in it */
+static void smmu_test_full_queue(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct arm_smmu_cmd cmds[CMDQ_BATCH_ENTRIES];
+	int i, k, ret;
+
+	for (k = 0; k < 3; k++) {
+		for (i = 0; i < ARRAY_SIZE(cmds); i++)
+			cmds[i] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		/* No CMD_SYNC: nobody waits, the queue fills */
+		ret = __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
+						    cmds, ARRAY_SIZE(cmds) - 1,
+						    false);
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		iq_break_and_wait(test, d);
+		iq_recover(test, d);
+	}
+}
+
+/* What the irq does: the error is recorded and acknowledged, and no other one */
+static void smmu_test_gerror(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	u32 gerror;
+
+	/* Another error of the queue is left to the driver */
+	hw_stop(hw, reg_get(hw, ARM_SMMU_CMDQ_CONS), CMDQ_ERR_CERROR_ILL_IDX);
+	gerror = reg_get(hw, ARM_SMMU_GERROR);
+	smmu_quarantine_gerror(&the_smmu);
+	KUNIT_EXPECT_NE(test, reg_get(hw, ARM_SMMU_GERRORN), gerror);
+	reg_set(hw, ARM_SMMU_GERRORN, gerror);
+	hw->stopped = false;
+	reg_set(hw, ARM_SMMU_CMDQ_CONS,
+		hw_position(reg_get(hw, ARM_SMMU_CMDQ_CONS)));
+
+	/* An error that is not active is none */
+	smmu_quarantine_gerror(&the_smmu);
+	KUNIT_EXPECT_EQ(test, reg_get(hw, ARM_SMMU_GERRORN), gerror);
+
+	/* Others that are active stay so */
+	reg_set(hw, ARM_SMMU_GERROR, gerror ^ BIT(2));
+	iq_break(test, d);
+	KUNIT_EXPECT_EQ(test, (reg_get(hw, ARM_SMMU_GERROR) ^
+			       reg_get(hw, ARM_SMMU_GERRORN)), BIT(2));
+	reg_set(hw, ARM_SMMU_GERRORN, reg_get(hw, ARM_SMMU_GERROR));
+	iq_await_state(test, d, "quarantined");
+}
+
+/*
+ * A queue of a CMDQV with an error irq of its own. It accuses, the next one who
+ * sends invalidations fences.
+ */
+static void smmu_test_vcmdq(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct arm_smmu_cmdq *vcmdq;
+	__le64 *entry;
+
+	vcmdq = kunit_kzalloc(test, sizeof(*vcmdq), GFP_KERNEL);
+	entry = kunit_kzalloc(test, 16 << 4, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vcmdq);
+	KUNIT_ASSERT_NOT_NULL(test, entry);
+	vcmdq->q.base = entry;
+	vcmdq->q.ent_dwords = CMDQ_ENT_DWORDS;
+	vcmdq->q.llq.max_n_shift = 4;
+	vcmdq->q.llq.prod = 3;
+	entry[0] = cpu_to_le64(CMDQ_OP_CMD_SYNC);
+	entry[2] = cpu_to_le64(atc_inv(d).data[0]);
+	entry[4] = cpu_to_le64(CMDQ_OP_CMD_SYNC);
+
+	smmu_quarantine_timeout(&the_smmu, vcmdq, 2);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	iq_recover(test, d);
+}
+
+static void smmu_test_ste(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct arm_smmu_ste before = *hw_ste(d);
+
+	KUNIT_EXPECT_EQ(test, FIELD_GET(STRTAB_STE_1_EATS,
+					le64_to_cpu(before.data[1])),
+			STRTAB_STE_1_EATS_TRANS);
+	iq_break(test, d);
+	KUNIT_EXPECT_EQ(test, hw_ste(d)->data[1] &
+			cpu_to_le64(STRTAB_STE_1_EATS), 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, FIELD_GET(STRTAB_STE_0_CFG,
+					le64_to_cpu(hw_ste(d)->data[0])),
+			STRTAB_STE_0_CFG_ABORT);
+	iq_recover(test, d);
+	KUNIT_EXPECT_MEMEQ(test, hw_ste(d), &before, sizeof(before));
+}
+
+/* Without the check of translated requests no entry could shut it out */
+static void smmu_test_no_check(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+
+	iq_unplug(d);
+	reg_set(hw, ARM_SMMU_CR0ACK, CR0_CMDQEN | CR0_SMMUEN);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+}
+
+static struct kunit_case smmu_cases[] = {
+	KUNIT_CASE(smmu_test_alone),
+	KUNIT_CASE(smmu_test_any_position),
+	KUNIT_CASE(smmu_test_wrap),
+	KUNIT_CASE(smmu_test_msi_polling),
+	KUNIT_CASE(smmu_test_two_producers),
+	KUNIT_CASE(smmu_test_full_queue),
+	KUNIT_CASE(smmu_test_gerror),
+	KUNIT_CASE(smmu_test_vcmdq),
+	KUNIT_CASE(smmu_test_ste),
+	KUNIT_CASE(smmu_test_no_check),
+	{}
+};
+
+static struct kunit_suite smmu_suite = {
+	.name = "arm_smmu_v3_quarantine",
+	.init = smmu_init,
+	.exit = iq_stop,
+	.test_cases = smmu_cases,
+};
+
+kunit_test_suites(&smmu_conformance_suite, &smmu_suite);
