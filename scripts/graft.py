@@ -357,6 +357,15 @@ def tidy(data, result):
             indent = line[:len(line) - len(code)].expandtabs(8)
             line = b"\t" * (len(indent) // 8) + b" " * (len(indent) % 8) + \
                 re.sub(rb"^(\w+)\(\*", rb"\1 (*", code)
+            # A call that got too long goes on below its first argument.
+            match = re.match(rb"(\s*(?:if \()?\w+\()(\w+,) (.*)$", line)
+            if match and len(line.expandtabs(8)) > 100:
+                width = len(match[1].expandtabs(8))
+                lines.append(match[1] + match[2])
+                indent = b"\t" * (width // 8) + b" " * (width % 8)
+                line = indent + match[3]
+                if len(line.expandtabs(8)) > 100:
+                    line = line.replace(b" != ", b" !=\n" + indent, 1)
         lines.append(line)
     return b"\n".join(lines)
 
