@@ -88,11 +88,14 @@ def layouts(build, objects):
     return found
 
 
-def versions(build):
+def versions(build, other):
+    """Of the objects that both builds have, and of new ones of ours."""
     found = {}
     for at, _, names in os.walk(build):
         for name in names:
-            if name.endswith(".cmd"):
+            twin = os.path.join(other, os.path.relpath(at, build), name)
+            if name.endswith(".cmd") and (os.path.exists(twin) or
+                                          "/quarantine" in at):
                 with open(os.path.join(at, name), encoding="utf-8",
                           errors="replace") as handle:
                     found.update(SYMVER.findall(handle.read()))
@@ -143,7 +146,8 @@ def main():
     if not failed:
         print("  no member moved")
 
-    old_versions, new_versions = versions(args.plain), versions(args.grafted)
+    old_versions, new_versions = (
+        versions(args.plain, args.grafted), versions(args.grafted, args.plain))
     print(f"Symbol versions: {len(old_versions)} exports")
     if not old_versions:
         print("  none: CONFIG_MODVERSIONS is off, or genksyms did not run")

@@ -31,6 +31,7 @@ say "configuration: $config"
 targets="drivers/iommu/ drivers/pci/"
 if [ -n "${KABI_QUICK:-}" ]; then
 	targets=
+	ours=drivers/iommu/quarantine/
 	for file in $files; do
 		targets+=" drivers/$file.o"
 	done
@@ -38,10 +39,10 @@ fi
 build()
 {
 	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch $arch --name "kabi-$1" --base-config "$config" \
-		--fragments "$2" --targets "prepare $targets"
+		--fragments "$2" --targets "prepare $targets ${3:-}"
 }
 plain=$(build plain kabi.config)
-grafted=$(build grafted "kabi.config kabi-on.config")
+grafted=$(build grafted "kabi.config kabi-on.config" "${ours:-}")
 objects=()
 for file in $files; do
 	[ ! -e "$plain/drivers/$file.o" ] || objects+=("drivers/$file.o")
