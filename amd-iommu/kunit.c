@@ -283,6 +283,7 @@ static int amd_start(struct iq_fixture *fx)
 	reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
 	amd_quarantine_log_reset(iommu);
 	amd_unit(iommu)->lost = false;
+	amd_unit(iommu)->verified = 0;
 
 	list_add_tail(&seg->list, &amd_iommu_pci_seg_list);
 	ret = iommu_device_sysfs_add(&iommu->iommu, NULL, NULL, "iq-ivhd%d",
