@@ -251,12 +251,12 @@ def load_files(root, folder):
                     yield name, dest
 
 
-def load(root, folders, more=(), tree=None):
+def load(root, folders, more=(), tree=None, failures=None):
     """All call-outs and files of the folders that exist, in order.
 
     MORE yields further (source path, destination) pairs. With a TREE only the
-    call-outs whose condition it meets; one that lacks what a folder needs is
-    refused.
+    call-outs whose condition it meets; what it lacks of what a folder needs is
+    added to FAILURES.
     """
     folders = [folder for folder in folders
                if os.path.isfile(os.path.join(folder, "manifest"))]
@@ -273,18 +273,18 @@ def load(root, folders, more=(), tree=None):
     if not callouts:
         raise GraftError("there are no call-outs to apply")
     if tree is not None:
-        callouts = fitting(tree, callouts, features)
+        callouts = fitting(tree, callouts, features, failures)
     return callouts, files
 
 
-def fitting(tree, callouts, features):
+def fitting(tree, callouts, features, failures):
     has = {name: feature.present(tree) for name, feature in features.items()}
     lacking = [f"{feature.owner} is not ported to trees without "
                f"'{feature.name}' ({feature.meaning}; looked for in "
                f"{feature.file})" for feature in features.values()
                if feature.needed and not has[feature.name]]
-    if lacking:
-        raise GraftError("; ".join(lacking))
+    if failures is not None:
+        failures += [GraftError(text) for text in lacking]
     return [callout for callout in callouts if callout.condition is None or
             has[callout.condition[0].name] == callout.condition[1]]
 
@@ -455,7 +455,8 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
 
     Nothing is written. Returns a Plan; its failures are in manifest order.
     """
-    callouts, files = load(root, folders, more, tree)
+    lacking = []
+    callouts, files = load(root, folders, more, tree, lacking)
     if any(callout.kind == "cocci" for callout in callouts):
         if not shutil.which("spatch"):
             raise GraftError("spatch is missing; install the package "
@@ -479,7 +480,8 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
             results[name] = (before, after)
             progress(f"{done}/{len(order)} files, {name}")
     progress(None)
-    plan.failures = [err for name in by_file for err in failures[name]]
+    plan.failures = lacking + [err for name in by_file
+                               for err in failures[name]]
     for name, (before, after) in results.items():
         plan.before[name] = before
         plan.changed[name] = after
