@@ -995,12 +995,14 @@ def run_mutants(arch, chosen, ktap, again):
         source = re.search(r"^include (\S+)/Makefile$", handle.read(), re.M)[1]
     build = mutant_build(arch)
     pending = []
+    # Asked before there are threads: who asks first builds the program that answers.
+    groups = dict(scenario_table())
 
     def job(name, scenario, check, machine, kernel):
         mutated = copy.copy(guest)
         mutated.kernel = kernel
         vm = Vm(mutated, machine, name,
-                f"iq.run={scenario} {GROUPS[dict(scenario_table())[scenario]]}",
+                f"iq.run={scenario} {GROUPS[groups[scenario]]}",
                 deadline=240, idle=100, more=more_endpoints([scenario]))
 
         def judge():
