@@ -9,6 +9,10 @@ QEMU_ARCH = QemuArchParams(
     kconfig="",
     qemu_arch="x86_64",
     kernel_path="arch/x86/boot/bzImage",
-    kernel_command_line="console=ttyS0 isolcpus=2 nowatchdog panic=-1 kunit.autorun=1 no_timer_check",
+    # A change of the clocksource, which the TSC would bring two seconds after the
+    # start, stops all CPUs: the one that plays the hardware waits for the one
+    # that waits for the hardware.
+    kernel_command_line="console=ttyS0 isolcpus=2 nowatchdog panic=-1 kunit.autorun=1 "
+                        "no_timer_check clocksource=hpet",
     extra_qemu_params=["-bios", "qboot.rom", "-L", "/usr/share/qemu",
                        "-machine", "q35", "-smp", "3"])
