@@ -13,8 +13,9 @@
 # the machine is configured for; lists and archives are private to $IQ_CACHE.
 # KERNEL=<tree> and QEMU_SRC=<tree> use the user's own trees instead.
 # A finished download is kept with its checksum, an unpacked tree appears by
-# rename with a record of its content: an interrupted run resumes after the
-# last finished step, and what was damaged since is fetched again.
+# rename with a record of its content: an interrupted run goes on after the last
+# finished step, a download where it was, and what was damaged since is fetched
+# again.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -106,10 +107,12 @@ dl_ok()
 	return 1
 }
 
-# fetch PACKAGE VERSION binary|source FILE...: into $dl; fails when a file is gone
+# fetch PACKAGE VERSION binary|source FILE...: into $dl; fails when a file is gone.
+# apt says where each file is and what it hashes to; its helper goes on where an
+# interrupted run was, if the mirror dates its files, and checks the hash.
 fetch()
 {
-	local package=$1 version=$2 kind=$3 tmp file missing=
+	local package=$1 version=$2 kind=$3 what=download tmp uris uri hash file missing=
 
 	shift 3
 	mkdir -p "$dl"
@@ -120,16 +123,17 @@ fetch()
 	tmp=$dl/.part-$package
 	mkdir -p "$tmp"
 	say "downloading $package $version"
-	if [ "$kind" = source ]; then
-		(cd "$tmp" && apt_run apt-get "${apt_quiet[@]}" source --download-only "$package=$version") >&2 ||
-			return 1
-	else
-		(cd "$tmp" && apt_run apt-get "${apt_quiet[@]}" download "$package=$version") >&2 || return 1
-	fi
+	[ "$kind" = binary ] || what="source --download-only"
+	# shellcheck disable=SC2086 # a command and its option
+	uris=$(apt_run apt-get -qq $what --print-uris "$package=$version") || return 1
 	for file; do
-		[ -e "$tmp/$file" ] || die "apt fetched $package $version without $file"
-		(cd "$tmp" && sha256sum "$file") >"$dl/.$file.sha256"
-		mv "$tmp/$file" "$dl/$file"
+		read -r uri hash < <(awk -v name="$file" '$2 == name { print $1, $4 }' <<<"$uris") ||
+			die "apt knows of no $file in $package $version"
+		apt_run /usr/lib/apt/apt-helper "${apt_quiet[@]}" download-file "${uri//\'/}" \
+			"$tmp/$file" "$hash" >&2 || return 1
+		# Of an archive in a folder it makes a link
+		cp -Lf --remove-destination "$tmp/$file" "$dl/$file"
+		(cd "$dl" && sha256sum "$file") >"$dl/.$file.sha256"
 		mv "$dl/.$file.sha256" "$dl/$file.sha256"
 	done
 	rm -rf "$tmp"

@@ -6,12 +6,16 @@ A tiny archive in a folder stands for the Debian mirror: real apt, no network.
 It offers packages whose files are gone, as a real one does after an update.
 """
 
+import contextlib
 import hashlib
+import http.server
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -129,6 +133,49 @@ class Archive:
                 digest = hashlib.sha256(text.encode()).hexdigest()
                 release += f" {digest} {len(text.encode())} {name}\n"
             write(os.path.join(top, "Release"), release)
+
+
+class Mirror(http.server.SimpleHTTPRequestHandler):
+    """Serves the archive; breaks off in the middle of a package until it is mended."""
+
+    asked = []      # the Range of each request for a package, or None
+    broken = True
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if not self.path.endswith(".deb"):
+            super().do_GET()
+            return
+        data = read(self.translate_path(self.path))
+        start = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        Mirror.asked.append(int(start[1]) if start else None)
+        rest = data[int(start[1]):] if start else data
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range",
+                             f"bytes {start[1]}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(rest[:len(rest) // 2] if Mirror.broken else rest)
+
+
+@contextlib.contextmanager
+def served(archive):
+    """The archive over HTTP, on this machine alone."""
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *args: Mirror(*args, directory=archive.top))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{server.server_port}"
+    write(os.path.join(archive.etc, "sources.list"),
+          f"deb [trusted=yes] {uri} bookworm main\n")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Machine:
@@ -308,6 +355,19 @@ def download_is_kept(machine):
     shutil.rmtree(os.path.join(machine.cache, "src"))
     run = machine.good("kernel")
     expect("downloading" not in run.stderr, run.stderr)
+
+
+@test
+def broken_download_goes_on_where_it_was(machine):
+    machine.archive.linux_source("trixie-backports", 3, "7.3.4-1")
+    machine.archive.publish()
+    with served(machine.archive):
+        machine.bad("cannot be had", "kernel")
+        expect(Mirror.asked[0] is None, f"asked for {Mirror.asked}")
+        Mirror.broken, before = False, len(Mirror.asked)
+        machine.good("kernel")
+        expect(Mirror.asked[before], f"began anew: {Mirror.asked}")
+    expect(os.path.isfile(os.path.join(machine.path(), "Makefile")), "no tree")
 
 
 @test
