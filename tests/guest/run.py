@@ -401,6 +401,16 @@ class Guest:
         self.initramfs = os.path.join(work, "initramfs.cpio")
         make_initramfs(build_init(work, arch.cross), build_module(self.build, work, arch),
                        self.initramfs)
+        self.kernel_is = content_hash(self.kernel)
+
+    def mutant(self, name, path, text):
+        """The same with another text of one source, still to be built."""
+        mutant = copy.copy(self)
+        mutant.kernel = os.path.join(RUN, f"mutant-{name}.image")
+        # All that the kernel is made of, with no need to make it.
+        mutant.kernel_is = hashlib.sha256(
+            "\0".join((self.kernel_is, path, text)).encode()).hexdigest()
+        return mutant
 
 
 # ---- one virtual machine -----------------------------------------------------
@@ -476,8 +486,9 @@ class Vm:
         """What the lines of this machine depend on, all of it, as one hash."""
         digest = hashlib.sha256()
         command = self.command()
-        for path in (command[0], self.guest.kernel, self.guest.initramfs):
-            digest.update(content_hash(path).encode())
+        for content in (content_hash(command[0]), self.guest.kernel_is,
+                        content_hash(self.guest.initramfs)):
+            digest.update(content.encode())
         # Without the names of this run's own files.
         told = [re.sub(r"/\S*/(run-\d+/)?", "", word) for word in command]
         digest.update(repr((told, self.deadline, self.idle)).encode())
@@ -993,29 +1004,24 @@ def run_mutants(arch, chosen, ktap, again):
     guest = Guest("grafted", arch)
     with open(os.path.join(guest.build, "Makefile"), encoding="utf-8") as handle:
         source = re.search(r"^include (\S+)/Makefile$", handle.read(), re.M)[1]
-    build = mutant_build(arch)
-    pending = []
+    build, pending = None, []
     # Asked before there are threads: who asks first builds the program that answers.
     groups = dict(scenario_table())
 
-    def job(name, scenario, check, machine, kernel):
-        mutated = copy.copy(guest)
-        mutated.kernel = kernel
-        vm = Vm(mutated, machine, name,
-                f"iq.run={scenario} {GROUPS[groups[scenario]]}",
-                deadline=240, idle=100, more=more_endpoints([scenario]))
+    def judge(vm, name, scenario, check):
+        result = results_of(vm, [scenario])[0]
+        # A machine that died is no proof: the check has to have seen it.
+        good = not result.good and any(f" FAIL {check}:" in l for l in result.detail)
+        return Result(name, good,
+                      "" if good else f"{scenario} is not red at {check}: "
+                                      f"{result.text or 'passed'}",
+                      detail=result.detail)
 
-        def judge():
-            result = results_of(vm, [scenario])[0]
-            # A machine that died is no proof: the check has to have seen it.
-            good = not result.good and any(f" FAIL {check}:" in l for l in result.detail)
-            return [Result(
-                name, good,
-                "" if good else f"{scenario} is not red at {check}: {result.text or 'passed'}",
-                detail=result.detail)]
-
-        for verdict in run_or_recall(vm, again, judge):
-            ktap.add(f"{machine}/mutant/", verdict)
+    def job(vm, name, scenario, check):
+        verdict = judge(vm.run(), name, scenario, check)
+        if verdict.good:
+            vm.record()
+        ktap.add(f"{vm.machine}/mutant/", verdict)
 
     with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
         for name, path, pattern, replacement, scenario, check, machines in chosen:
@@ -1024,15 +1030,27 @@ def run_mutants(arch, chosen, ktap, again):
             if hits != 1:
                 die(f"mutant {name}: its pattern matches {hits} times in {path}, not once; "
                     "bring the table in run.py up to date")
+            mutant = guest.mutant(name, path, text)
+            todo = []
+            for machine in machines:
+                vm = Vm(mutant, machine, name, f"iq.run={scenario} {GROUPS[groups[scenario]]}",
+                        deadline=240, idle=100, more=more_endpoints([scenario]))
+                if not again and vm.recall():
+                    ktap.add(f"{machine}/mutant/", judge(vm, name, scenario, check))
+                else:
+                    todo.append(vm)
+            if not todo:
+                continue
             say(f"building mutant {name}")
+            build = build or mutant_build(arch)
             build_mutant(arch, source, build, path, text)
-            kernel = os.path.join(RUN, f"mutant-{name}.image")
-            shutil.copyfile(os.path.join(build, arch.image), kernel)
+            shutil.copyfile(os.path.join(build, arch.image), mutant.kernel)
             # The next one builds while this one runs.
-            pending += [pool.submit(job, name, scenario, check, m, kernel) for m in machines]
+            pending += [pool.submit(job, vm, name, scenario, check) for vm in todo]
         for future in pending:
             future.result()
-    shutil.rmtree(build)
+    if build:
+        shutil.rmtree(build)
 
 
 def cmd_mutants(args):
