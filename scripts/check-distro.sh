@@ -18,7 +18,8 @@ build()
 
 	obj=$(build_kernel "$@" prepare)
 	# The compiler speaks only when it runs; ccache repeats what it said.
-	find "$obj/drivers/iommu" "$obj/drivers/pci" -name '*.o' -delete 2>/dev/null || true
+	mkdir -p "$obj/drivers/iommu" "$obj/drivers/pci"
+	find "$obj/drivers/iommu" "$obj/drivers/pci" -name '*.o' -delete
 	build_kernel "$@" "drivers/iommu/ drivers/pci/"
 }
 
