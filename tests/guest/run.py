@@ -516,11 +516,12 @@ class Vm:
         os.replace(f"{path}.{os.getpid()}", path)
 
     def unborn(self):
-        """Did it end before init said its first word, so that nothing was tested?
+        """Did it end before init had a machine, so that nothing was tested?
 
         A kernel that does not get there fails all three times.
         """
-        return self.why is not None and not self.lines
+        return self.why is not None and all(line.startswith("# iq: broken ")
+                                            for line in self.lines)
 
     def deaf(self):
         """Did an idle CPU lose its timer, so that this boot proves nothing?
@@ -569,6 +570,10 @@ class Vm:
                     self.why = f"the machine ended early (QEMU status {proc.returncode})"
                 return
             now = time.monotonic()
+            broken = [line for line in self.lines if line.startswith("# iq: broken ")]
+            if broken:
+                self.why = f"init gave up: {broken[0][len('# iq: broken '):]}"
+                return
             if self.done():
                 done_at = done_at or now
                 if self.lines[-1].endswith("lost") or "# iq: done lost" in self.lines:
