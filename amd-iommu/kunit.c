@@ -384,6 +384,10 @@ static void amd_test_event_when(struct kunit *test)
 		KUNIT_EXPECT_STREQ_MSG(test, iq_show(d, "cause"), ways[i].cause,
 				       "way %d", i);
 		hw->when = EVENT_BEFORE;
+		/* An event that is still on its way is not about the next breakage */
+		while (READ_ONCE(hw->nr_late) || READ_ONCE(hw->tell_at))
+			usleep_range(500, 1000);
+		KUNIT_ASSERT_EQ(test, iq_flush(iq_the(test, IQ_BROKEN)), 0);
 		iq_recover(test, d);
 		iq_expect_in_service(test, d);
 	}
