@@ -1272,8 +1272,8 @@ static struct job *hold_a_fence(u32 page)
 
 /*
  * What happened so far says something only if the fence was held all the time.
- * Now and then it ran out, since init was kept waiting; an IPI to the CPU that
- * stands in it would do that, but nobody has looked.
+ * It runs out when init is kept waiting, as by a worker on init's own CPU that
+ * spins for a lock of the one that stands in the fence: hold the work as well.
  */
 static bool let_the_fence_go(void)
 {
@@ -1302,6 +1302,7 @@ static void s_hold_flush(void)
 	bool held;
 
 	needs_hold(HOLD_FENCE);
+	needs_hold(HOLD_WORK);
 	begin();
 	page = map_with_ats(&dev_a, 2);
 	other = page + 1;
@@ -1309,12 +1310,16 @@ static void s_hold_flush(void)
 		other = map_pasid_with_ats(&dev_a, PASID);
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	second = unmap_prepare(CPU_SECOND, other, 1, REUSED);
+	if (grafted)
+		require(!write_file(HOLD_WORK, "1"), "work-hold-armed", HOLD_WORK);
 	first = hold_a_fence(page);
 	job_go(second);
 	/* Time to return too early; one that fences by itself may be back. */
 	wait_for(is_done, second, 500);
 	note("second_was_back", job_done(second));
 	held = let_the_fence_go();
+	if (grafted)
+		require(!write_file(HOLD_WORK, "0"), "work-released", HOLD_WORK);
 	u = unmap_wait(second);
 	check_eq(u.bad_pages, 0, "second-page-damaged");
 	u = unmap_wait(first);
