@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
-    run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...] [--again]
+    run.sh scenarios [--kernel grafted|plain] [--vendor NAME,... | --machine NAME]
+                     [--only NAME,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
-    run.sh mutants [--only NAME,...] [--again]
+    run.sh mutants [--vendor NAME,...] [--only NAME,...] [--again]
     run.sh bench [--vendor NAME,...]
     run.sh list
 
@@ -707,7 +708,8 @@ class Matrix:
     }
     EXPECTED = {"reset": "lifted", "no-reset": "kept"}
 
-    def __init__(self):
+    def __init__(self, vendors):
+        self.vendors = vendors
         self.cells = {}
         self.lock = threading.Lock()
 
@@ -726,10 +728,10 @@ class Matrix:
     def table(self):
         rows, good = [], True
         rows.append(f"{'kind of reset':20}{'':14}{'expected':10}" +
-                    "".join(f"{vendor:10}" for vendor in VENDORS))
+                    "".join(f"{vendor:10}" for vendor in self.vendors))
         for kind in self.KINDS:
             for happened, expected in self.EXPECTED.items():
-                cells = [self.cell(kind, happened, vendor) for vendor in VENDORS]
+                cells = [self.cell(kind, happened, vendor) for vendor in self.vendors]
                 good = good and all(right for _, right in cells)
                 what = "happened" if happened == "reset" else "did nothing"
                 rows.append(f"{kind:20}{what:14}{expected:10}" +
@@ -845,13 +847,14 @@ def cmd_scenarios(args):
         if unknown:
             die(f"no such scenario: {', '.join(sorted(unknown))}; see run.py list")
     again = asked_again(args)
+    vendors = vendors_asked(args)
     kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
     jobs, total = [], 0
-    ktap, matrix = Ktap(), Matrix()
+    ktap, matrix = Ktap(), Matrix(vendors)
     for kind in kinds:
         make = grafted_jobs if kind == "grafted" else plain_jobs
-        machines = [args.machine] if args.machine else (
-            list(MACHINES) if kind == "grafted" else [of[0] for of in VENDORS.values()])
+        machines = [args.machine] if args.machine else [
+            m for v in vendors for m in (VENDORS[v] if kind == "grafted" else VENDORS[v][:1])]
         for arch in (X86, ARM64):
             of_arch = [m for m in machines if MACHINES[m].arch is arch]
             if not of_arch:
@@ -1055,7 +1058,8 @@ def run_mutants(arch, chosen, ktap, again):
 
 def cmd_mutants(args):
     only = args.only.split(",") if args.only else None
-    chosen = [m for m in MUTANTS if not only or m[0] in only]
+    machines = {m for v in vendors_asked(args) for m in VENDORS[v]}
+    chosen = [m for m in MUTANTS if (not only or m[0] in only) and machines & set(m[6])]
     if not chosen:
         die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
     lock = open(os.path.join(OUT, "mutants.lock"), "w", encoding="utf-8")
@@ -1281,22 +1285,26 @@ def main():
     sub = parser.add_subparsers(dest="command", required=True)
     p = sub.add_parser("scenarios")
     p.add_argument("--kernel", choices=("grafted", "plain"), help="default: both")
-    p.add_argument("--machine", choices=tuple(MACHINES))
+    vendor = {"metavar": "NAME,...", "help": "default: all there are"}
+    which = p.add_mutually_exclusive_group()
+    which.add_argument("--vendor", **vendor)
+    which.add_argument("--machine", choices=tuple(MACHINES))
     p.add_argument("--only", metavar="NAME,...")
     p.set_defaults(fn=cmd_scenarios)
     again = {"action": "store_true",
              "help": "boot also where the record of an earlier run would do"}
     p.add_argument("--again", **again)
     p = sub.add_parser("mutants")
+    p.add_argument("--vendor", **vendor)
     p.add_argument("--only", metavar="NAME,...")
     p.add_argument("--again", **again)
     p.set_defaults(fn=cmd_mutants)
     p = sub.add_parser("demo")
     p.add_argument("--only", metavar="STORY,...")
-    p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
+    p.add_argument("--vendor", **vendor)
     p.set_defaults(fn=cmd_demo)
     p = sub.add_parser("bench")
-    p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
+    p.add_argument("--vendor", **vendor)
     p.set_defaults(fn=cmd_bench)
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)
