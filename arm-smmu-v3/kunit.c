@@ -440,6 +440,31 @@ static int smmu_produce(void *data)
 	return 0;
 }
 
+/* Two CPUs queue a list each before the hardware goes on; one device is mute */
+static void smmu_produce_beside(struct kunit *test, struct smmu_producer *p,
+				struct arm_smmu_cmd *cmds, int n)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct smmu_hw *hw = the_hw(test);
+	struct task_struct *task;
+
+	init_completion(&p->done);
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->hold_syncs = 2;
+	task = kthread_create(smmu_produce, p, "iq-producer");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
+	KUNIT_EXPECT_EQ(test, issue(cmds, n), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p->done, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, p->ret, 0);
+	KUNIT_EXPECT_FALSE(test, p->allowed);
+}
+
 /*
  * Two CPUs, one queue: neither returns before the one that did not answer is
  * fenced, whoever it belongs to, and the innocent one is asked again.
@@ -448,31 +473,14 @@ static void smmu_test_two_producers(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
-	struct smmu_hw *hw = the_hw(test);
 	struct smmu_producer p;
-	struct task_struct *task;
 	struct arm_smmu_cmd cmd;
 	int i;
 
 	for (i = 0; i < 4; i++) {
 		p = (struct smmu_producer){ .d = i % 2 ? d : o };
-		init_completion(&p.done);
-		migrate_disable();
-		WRITE_ONCE(d->mute, true);
-		scoped_guard(raw_spinlock_irqsave, &hw->lock)
-			hw->hold_syncs = 2;
-		task = kthread_create(smmu_produce, &p, "iq-producer");
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-		kthread_bind(task, cpumask_any_but(cpu_online_mask,
-						   smp_processor_id()));
-		wake_up_process(task);
 		cmd = atc_inv(i % 2 ? o : d);
-		KUNIT_EXPECT_EQ(test, issue(&cmd, 1), 0);
-		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-		migrate_enable();
-		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
-		KUNIT_EXPECT_EQ(test, p.ret, 0);
-		KUNIT_EXPECT_FALSE(test, p.allowed);
+		smmu_produce_beside(test, &p, &cmd, 1);
 		iq_expect_state(test, o, "healthy");
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
@@ -527,6 +535,52 @@ static void smmu_test_gerror(struct kunit *test)
 			       reg_get(hw, ARM_SMMU_GERRORN)), BIT(2));
 	reg_set(hw, ARM_SMMU_GERRORN, reg_get(hw, ARM_SMMU_GERROR));
 	iq_await_state(test, d, "quarantined");
+}
+
+/*
+ * What another CPU has queued behind the failed CMD_SYNC for the same device is
+ * taken out while the queue stands still: one timeout, one invalidation. What it
+ * has queued for others is not.
+ */
+static void smmu_test_scrub(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[3];
+	struct smmu_producer p;
+	unsigned int timeouts, tlbis;
+	int i, asked, answered;
+
+	for (i = 0; i < 4; i++) {
+		p = (struct smmu_producer){ .d = d };
+		timeouts = hw->errors;
+		asked = atomic_read(&d->asked);
+		answered = atomic_read(&o->answered);
+		tlbis = hw->tlbis;
+		cmds[0] = atc_inv(d);
+		cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		cmds[2] = atc_inv(d);
+		smmu_produce_beside(test, &p, cmds, ARRAY_SIZE(cmds));
+		KUNIT_EXPECT_EQ(test, hw->errors, timeouts + 1);
+		/* Which of the two lists comes first is open */
+		KUNIT_EXPECT_LE(test, atomic_read(&d->asked), asked + 2);
+		KUNIT_EXPECT_GT(test, hw->tlbis, tlbis);
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+
+		p = (struct smmu_producer){ .d = d };
+		timeouts = hw->errors;
+		answered = atomic_read(&o->answered);
+		cmds[0] = atc_inv(o);
+		cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		smmu_produce_beside(test, &p, cmds, 2);
+		KUNIT_EXPECT_EQ(test, hw->errors, timeouts + 1);
+		KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+		iq_expect_state(test, o, "healthy");
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+	}
 }
 
 /*
@@ -598,6 +652,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_two_producers),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
+	KUNIT_CASE(smmu_test_scrub),
 	KUNIT_CASE(smmu_test_vcmdq),
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_no_check),

@@ -22,7 +22,7 @@
  *
  * Where the error is noticed, in the irq or by a poller, it is only recorded,
  * while the queue stands still: if all CMD_ATC_INVs under the failed CMD_SYNC are
- * of one device, that is the culprit.
+ * of one device, that is the culprit, and what stands behind for it is taken out.
  *
  * The fence takes EATS out of the stream table entries of the device and makes
  * the SMMU forget what it has cached of them (CMD_CFGI_STE). With ATSCHK set
@@ -195,6 +195,36 @@ static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
 	return smmu_occupied(q, cons) + i <= size ? only : NULL;
 }
 
+/*
+ * What others have queued for the accused behind the failed CMD_SYNC would expire
+ * in its turn. While the error is active the SMMU has thrown away what it had
+ * fetched of it, and fetches it once more afterwards (7.1); producers are done
+ * with all that PROD covers. No command does nothing, so the driver makes a
+ * CMD_SYNC of an illegal one, and so do we. Whoever waits for the answer sees the
+ * count of timeouts change.
+ */
+static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
+		       u32 cons)
+{
+	struct arm_smmu_cmd sync = arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0);
+	u32 mask = (2U << q->llq.max_n_shift) - 1, p;
+	u32 prod = readl(q->prod_reg);
+	struct smmu_dev *sdev;
+	__le64 *entry;
+	s64 sid;
+
+	for (p = cons; (p ^ prod) & mask; p++) {
+		entry = Q_ENT(q, p);
+		sid = smmu_atc_sid(le64_to_cpu(READ_ONCE(entry[0])));
+		sdev = sid < 0 ? NULL : smmu_find(smmu, sid);
+		if (!sdev || !smmu_is_fenced(sdev))
+			continue;
+		WRITE_ONCE(entry[0], cpu_to_le64(sync.data[0]));
+		WRITE_ONCE(entry[1], cpu_to_le64(sync.data[1]));
+		iommu_quarantine_count(IOMMU_QUARANTINE_SCRUBBED);
+	}
+}
+
 /* smmu_lock held, the error is active: the queue stands still */
 static void smmu_record(struct arm_smmu_device *smmu,
 			struct arm_smmu_cmdq *cmdq, u32 gerror, u32 cons)
@@ -219,6 +249,7 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	}
 	if (sdev)
 		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, gerror, cons);
+	smmu_scrub(smmu, &cmdq->q, cons);
 	/* After the accusation: who sees the count sees the state */
 	smmu_timeouts++;
 	if (unit)

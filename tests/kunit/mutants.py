@@ -160,6 +160,8 @@ MUTANTS = [
     ("arm-acks-others", SMMU,
      r"if \(FIELD_GET\(CMDQ_CONS_ERR, cons\) != CMDQ_ERR_CERROR_ATC_INV_IDX\)\n\t\treturn;", ";",
      SMMU_SUITES, "arm64"),
+    ("arm-no-scrub", SMMU, r"\n\tsmmu_scrub\(smmu, &cmdq->q, cons\);\n", "\n", SMMU_SUITES,
+     "arm64"),
     ("arm-no-check", SMMU,
      r"if \(!\(readl_relaxed\(master->smmu->base \+ ARM_SMMU_CR0ACK\) & CR0_ATSCHK\)\)",
      "if (false)", SMMU_SUITES, "arm64"),
