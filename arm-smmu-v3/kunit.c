@@ -10,6 +10,7 @@
 #include <linux/kthread.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/vmalloc.h>
 
 #include "backend.h"
 #include "quarantine.h"
@@ -19,17 +20,30 @@
 /* Room for a batch, and few enough entries to wrap often */
 #define SMMU_QUEUE_SHIFT	7
 
+/* A command queue with its registers: CONS, PROD, GERROR, GERRORN */
+struct hw_queue {
+	struct arm_smmu_queue *q;
+	u32 *gerror;
+	u32 *gerrorn;
+	bool stopped;			/* GERROR.CMDQ_ERR is active */
+	bool late;			/* a CMD_ATC_INV was not answered */
+	unsigned int commands;
+};
+
 struct smmu_hw {
 	struct iq_fixture *fx;
 	struct platform_device *pdev;
 	struct fwnode_handle *fwnode;
 	void *page;
 	raw_spinlock_t lock;
+	struct hw_queue own;
+	struct hw_queue vcmdq;		/* if there is one */
+	void *cmdqv;			/* its CMDQV's registers */
 	/* how it behaves */
 	unsigned int hold_syncs;	/* goes on when so many are queued */
+	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
 	/* what it has done */
-	bool stopped;			/* GERROR.CMDQ_ERR is active */
-	bool late;			/* a CMD_ATC_INV was not answered */
+	bool raised;			/* that, and nobody has come yet */
 	unsigned int errors;
 	unsigned int syncs;
 	unsigned int atc_invs;
@@ -40,7 +54,11 @@ struct smmu_hw {
  * One for all tests: what the backend keeps of an SMMU goes by its address and
  * is never freed.
  */
+#ifdef CONFIG_TEGRA241_CMDQV
+#define the_smmu (*smmu_kunit_smmu())
+#else
 static struct arm_smmu_device the_smmu;
+#endif
 static struct smmu_hw *smmu_hw;
 
 static u32 reg_get(struct smmu_hw *hw, int where)
@@ -80,12 +98,7 @@ static bool smmu_pasid_allows(struct iq_dev *d, u32 pasid)
 	       STRTAB_STE_0_CFG_S1_TRANS;
 }
 
-/* ---- the command queue ---- */
-
-static u32 hw_index(u32 reg)
-{
-	return reg & ((1U << SMMU_QUEUE_SHIFT) - 1);
-}
+/* ---- command queues ---- */
 
 /* Index and wrap bit */
 static u32 hw_position(u32 reg)
@@ -93,30 +106,51 @@ static u32 hw_position(u32 reg)
 	return reg & ((2U << SMMU_QUEUE_SHIFT) - 1);
 }
 
-static __le64 *hw_entry(u32 cons)
+static __le64 *hw_entry(struct hw_queue *hq, u32 cons)
 {
-	return (__le64 *)the_smmu.cmdq.q.base +
-	       hw_index(cons) * CMDQ_ENT_DWORDS;
+	return Q_ENT(hq->q, cons);
 }
 
-static void hw_stop(struct smmu_hw *hw, u32 cons, u32 error)
+static u32 hw_cons(struct hw_queue *hq)
 {
-	reg_set(hw, ARM_SMMU_CMDQ_CONS,
-		cons | FIELD_PREP(CMDQ_CONS_ERR, error));
-	reg_set(hw, ARM_SMMU_GERROR,
-		reg_get(hw, ARM_SMMU_GERROR) ^ GERROR_CMDQ_ERR);
-	hw->stopped = true;
+	return READ_ONCE(*(u32 __force *)hq->q->cons_reg);
+}
+
+static void hw_set_cons(struct hw_queue *hq, u32 cons)
+{
+	WRITE_ONCE(*(u32 __force *)hq->q->cons_reg, cons);
+}
+
+static u32 hw_prod(struct hw_queue *hq)
+{
+	return READ_ONCE(*(u32 __force *)hq->q->prod_reg);
+}
+
+static bool hw_error_active(struct hw_queue *hq)
+{
+	return (READ_ONCE(*hq->gerror) ^ READ_ONCE(*hq->gerrorn)) &
+	       GERROR_CMDQ_ERR;
+}
+
+static void hw_stop(struct smmu_hw *hw, struct hw_queue *hq, u32 cons,
+		    u32 error)
+{
+	hw_set_cons(hq, cons | FIELD_PREP(CMDQ_CONS_ERR, error));
+	WRITE_ONCE(*hq->gerror, READ_ONCE(*hq->gerror) ^ GERROR_CMDQ_ERR);
+	hq->stopped = true;
 	hw->errors++;
+	hw->raised = hw->vcmdq_irq && hq == &hw->vcmdq;
 }
 
 /* Returns false if the queue stops there */
-static bool hw_command(struct smmu_hw *hw, u32 cons)
+static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 {
-	__le64 *entry = hw_entry(cons);
+	__le64 *entry = hw_entry(hq, cons);
 	u64 cmd = le64_to_cpu(READ_ONCE(entry[0]));
 	struct iq_dev *d;
 	int i;
 
+	hq->commands++;
 	switch (FIELD_GET(CMDQ_0_OP, cmd)) {
 	case CMDQ_OP_CFGI_STE:
 		d = iq_find(hw->fx, FIELD_GET(CMDQ_CFGI_0_SID, cmd));
@@ -130,13 +164,13 @@ static bool hw_command(struct smmu_hw *hw, u32 cons)
 	case CMDQ_OP_ATC_INV:
 		hw->atc_invs++;
 		if (!iq_ask(iq_find(hw->fx, FIELD_GET(CMDQ_ATC_0_SID, cmd))))
-			hw->late = true;
+			hq->late = true;
 		return true;
 	case CMDQ_OP_CMD_SYNC:
-		if (hw->late) {
+		if (hq->late) {
 			/* It is not consumed, and tried again later */
-			hw->late = false;
-			hw_stop(hw, cons, CMDQ_ERR_CERROR_ATC_INV_IDX);
+			hq->late = false;
+			hw_stop(hw, hq, cons, CMDQ_ERR_CERROR_ATC_INV_IDX);
 			return false;
 		}
 		hw->syncs++;
@@ -150,43 +184,58 @@ static bool hw_command(struct smmu_hw *hw, u32 cons)
 	}
 }
 
-static unsigned int hw_queued_syncs(u32 cons, u32 prod)
+static unsigned int hw_queued_syncs(struct hw_queue *hq, u32 cons, u32 prod)
 {
 	unsigned int syncs = 0;
 
 	for (; cons != prod; cons = hw_position(cons + 1))
-		if (FIELD_GET(CMDQ_0_OP, le64_to_cpu(*hw_entry(cons))) ==
+		if (FIELD_GET(CMDQ_0_OP, le64_to_cpu(*hw_entry(hq, cons))) ==
 		    CMDQ_OP_CMD_SYNC)
 			syncs++;
 	return syncs;
 }
 
+static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
+{
+	u32 cons, prod;
+
+	if (hq->stopped && !hw_error_active(hq))
+		hq->stopped = false;
+	if (hq->stopped)
+		return;
+	cons = hw_position(hw_cons(hq));
+	prod = hw_position(hw_prod(hq));
+	/* Entries are there before PROD says so */
+	smp_rmb();
+	if (hw->hold_syncs && hw_queued_syncs(hq, cons, prod) < hw->hold_syncs)
+		return;
+	hw->hold_syncs = 0;
+	while (cons != prod && hw_command(hw, hq, cons)) {
+		cons = hw_position(cons + 1);
+		hw_set_cons(hq, cons);
+	}
+}
+
 static void smmu_hardware(struct arm_smmu_device *smmu)
 {
 	struct smmu_hw *hw = smmu_hw;
-	u32 cons, prod;
+	bool irq;
 
 	if (!hw || smmu != &the_smmu)
 		return;
-	guard(raw_spinlock_irqsave)(&hw->lock);
-	iq_look(hw->fx);
-	if (hw->stopped && !((reg_get(hw, ARM_SMMU_GERROR) ^
-			      reg_get(hw, ARM_SMMU_GERRORN)) & GERROR_CMDQ_ERR))
-		hw->stopped = false;
-	if (hw->stopped)
-		return;
-	cons = hw_position(reg_get(hw, ARM_SMMU_CMDQ_CONS));
-	prod = hw_position(reg_get(hw, ARM_SMMU_CMDQ_PROD));
-	/* Entries are there before PROD says so */
-	smp_rmb();
-	if (hw->hold_syncs && hw_queued_syncs(cons, prod) < hw->hold_syncs)
-		return;
-	hw->hold_syncs = 0;
-	while (cons != prod && hw_command(hw, cons)) {
-		cons = hw_position(cons + 1);
-		reg_set(hw, ARM_SMMU_CMDQ_CONS, cons);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock) {
+		iq_look(hw->fx);
+		hw_run(hw, &hw->own);
+		if (hw->vcmdq.q)
+			hw_run(hw, &hw->vcmdq);
+		iq_look(hw->fx);
+		irq = hw->raised;
+		hw->raised = false;
 	}
-	iq_look(hw->fx);
+#ifdef CONFIG_TEGRA241_CMDQV
+	if (irq)
+		smmu_kunit_cmdqv_irq();
+#endif
 }
 
 /* ---- lifetime ---- */
@@ -238,9 +287,13 @@ static int smmu_start(struct iq_fixture *fx)
 	smmu->evtq.q.llq.max_n_shift = SMMU_QUEUE_SHIFT;
 	/* What arm_smmu_device_reset() leaves behind */
 	reg_set(hw, ARM_SMMU_CR0ACK, CR0_ATSCHK | CR0_CMDQEN | CR0_SMMUEN);
+	reg_set(hw, ARM_SMMU_IDR1, FIELD_PREP(IDR1_CMDQS, SMMU_QUEUE_SHIFT));
 	ret = smmu_kunit_init_structures(smmu);
 	if (ret)
 		return ret;
+	hw->own.q = &smmu->cmdq.q;
+	hw->own.gerror = hw->page + ARM_SMMU_GERROR;
+	hw->own.gerrorn = hw->page + ARM_SMMU_GERRORN;
 	if (smmu_unit(smmu))
 		smmu_unit(smmu)->lost = false;
 	platform_set_drvdata(hw->pdev, smmu);
@@ -262,6 +315,10 @@ static void smmu_stop(struct iq_fixture *fx)
 	iommu_device_sysfs_remove(&smmu->iommu);
 	smmu_kunit_hardware = NULL;
 	smmu_hw = NULL;
+#ifdef CONFIG_TEGRA241_CMDQV
+	smmu_kunit_cmdqv_stop();
+#endif
+	vfree(hw->cmdqv);
 	/* Queues and tables go with it */
 	platform_device_unregister(hw->pdev);
 	ida_destroy(&smmu->vmid_map);
@@ -515,17 +572,16 @@ static void smmu_test_gerror(struct kunit *test)
 	u32 gerror;
 
 	/* Another error of the queue is left to the driver */
-	hw_stop(hw, reg_get(hw, ARM_SMMU_CMDQ_CONS), CMDQ_ERR_CERROR_ILL_IDX);
+	hw_stop(hw, &hw->own, hw_cons(&hw->own), CMDQ_ERR_CERROR_ILL_IDX);
 	gerror = reg_get(hw, ARM_SMMU_GERROR);
-	smmu_quarantine_gerror(&the_smmu);
+	smmu_quarantine_gerror(&the_smmu, &the_smmu.cmdq);
 	KUNIT_EXPECT_NE(test, reg_get(hw, ARM_SMMU_GERRORN), gerror);
 	reg_set(hw, ARM_SMMU_GERRORN, gerror);
-	hw->stopped = false;
-	reg_set(hw, ARM_SMMU_CMDQ_CONS,
-		hw_position(reg_get(hw, ARM_SMMU_CMDQ_CONS)));
+	hw->own.stopped = false;
+	hw_set_cons(&hw->own, hw_position(hw_cons(&hw->own)));
 
 	/* An error that is not active is none */
-	smmu_quarantine_gerror(&the_smmu);
+	smmu_quarantine_gerror(&the_smmu, &the_smmu.cmdq);
 	KUNIT_EXPECT_EQ(test, reg_get(hw, ARM_SMMU_GERRORN), gerror);
 
 	/* Others that are active stay so */
@@ -583,34 +639,114 @@ static void smmu_test_scrub(struct kunit *test)
 	}
 }
 
-/*
- * A queue of a CMDQV with an error irq of its own. It accuses, the next one who
- * sends invalidations fences.
- */
-static void smmu_test_vcmdq(struct kunit *test)
+#ifdef CONFIG_TEGRA241_CMDQV
+
+/* Up to the hardware's part this is the driver's own CMDQV */
+static struct hw_queue *smmu_cmdqv(struct kunit *test)
+{
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmdq *vcmdq;
+
+	hw->cmdqv = vzalloc(5 * SZ_64K);
+	KUNIT_ASSERT_NOT_NULL(test, hw->cmdqv);
+	/* Only one VINTF and one VCMDQ can be the matter: their error maps say so */
+	writel(1, hw->cmdqv + 0x14);
+	writeq(1, hw->cmdqv + 0x1000 + 0xc0);
+	vcmdq = smmu_kunit_cmdqv_start((void __iomem *)hw->cmdqv);
+	KUNIT_ASSERT_NOT_NULL(test, vcmdq);
+	hw->vcmdq.gerror = (u32 __force *)smmu_quarantine_vcmdq_gerror(vcmdq);
+	hw->vcmdq.gerrorn = hw->vcmdq.gerror + 1;
+	WRITE_ONCE(hw->vcmdq.q, &vcmdq->q);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	KUNIT_ASSERT_GT(test, hw->vcmdq.commands, 0);
+	return &hw->vcmdq;
+}
+
+static unsigned int smmu_timeouts_seen(void)
+{
+	return READ_ONCE(smmu_quarantine_word) >> 1;
+}
+
+/* R12: the error irq never comes, as its CPU is the one that polls */
+static void smmu_test_vcmdq_poller(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct arm_smmu_cmdq *vcmdq;
-	__le64 *entry;
+	struct hw_queue *hq = smmu_cmdqv(test);
+	unsigned int seen = smmu_timeouts_seen();
+	unsigned long flags;
+	int i, asked;
 
-	vcmdq = kunit_kzalloc(test, sizeof(*vcmdq), GFP_KERNEL);
-	entry = kunit_kzalloc(test, 16 << 4, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, vcmdq);
-	KUNIT_ASSERT_NOT_NULL(test, entry);
-	vcmdq->q.base = entry;
-	vcmdq->q.ent_dwords = CMDQ_ENT_DWORDS;
-	vcmdq->q.llq.max_n_shift = 4;
-	vcmdq->q.llq.prod = 3;
-	entry[0] = cpu_to_le64(CMDQ_OP_CMD_SYNC);
-	entry[2] = cpu_to_le64(atc_inv(d).data[0]);
-	entry[4] = cpu_to_le64(CMDQ_OP_CMD_SYNC);
-
-	smmu_quarantine_timeout(&the_smmu, vcmdq, 2);
-	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
-	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-	iq_await_state(test, d, "quarantined");
-	iq_recover(test, d);
+	for (i = 1; i <= 3; i++) {
+		asked = atomic_read(&d->asked);
+		KUNIT_ASSERT_EQ(test, iq_map(d, SZ_2M), 0);
+		WRITE_ONCE(d->mute, true);
+		local_irq_save(flags);
+		iq_unmap(d, SZ_2M);
+		local_irq_restore(flags);
+		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+		KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+		KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
+		KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + i);
+		WRITE_ONCE(d->fenced, true);
+		iq_await_state(test, d, "quarantined");
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+		iq_recover(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+	}
+	KUNIT_EXPECT_EQ(test, the_hw(test)->errors, 3);
 }
+
+/*
+ * The driver's own irq function comes first, or when a poller has dealt with the
+ * error: nobody acts twice.
+ */
+static void smmu_test_vcmdq_irq(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct hw_queue *hq = smmu_cmdqv(test);
+	struct smmu_hw *hw = the_hw(test);
+	unsigned int seen = smmu_timeouts_seen();
+	u32 before;
+	int i;
+
+	for (i = 1; i <= 4; i++) {
+		hw->vcmdq_irq = i % 2;
+		iq_break_and_wait(test, d);
+		if (!hw->vcmdq_irq)
+			smmu_kunit_cmdqv_irq();
+		KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+		KUNIT_EXPECT_EQ(test, hw->errors, i);
+		KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + i);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+		iq_recover(test, d);
+	}
+
+	/* Another error is the driver's, and acknowledged by it */
+	hw->vcmdq_irq = false;
+	hw_stop(hw, hq, hw_cons(hq), CMDQ_ERR_CERROR_ABT_IDX);
+	smmu_quarantine_gerror(&the_smmu,
+			       container_of(hq->q, struct arm_smmu_cmdq, q));
+	KUNIT_EXPECT_TRUE(test, hw_error_active(hq));
+	smmu_kunit_cmdqv_irq();
+	KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+	KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + 4);
+
+	/*
+	 * The driver has looked; a timeout comes before it acknowledges what it
+	 * saw: recorded, and not raised once more by what GERROR was then.
+	 */
+	before = READ_ONCE(*hq->gerror);
+	hw_stop(hw, hq, hw_position(hw_cons(hq)), CMDQ_ERR_CERROR_ATC_INV_IDX);
+	smmu_quarantine_ack(&the_smmu,
+			    container_of(hq->q, struct arm_smmu_cmdq, q),
+			    before, (void __iomem *)hq->gerrorn);
+	KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + 5);
+	KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+	iq_expect_in_service(test, d);
+}
+
+#endif /* CONFIG_TEGRA241_CMDQV */
 
 static void smmu_test_ste(struct kunit *test)
 {
@@ -653,7 +789,10 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
 	KUNIT_CASE(smmu_test_scrub),
-	KUNIT_CASE(smmu_test_vcmdq),
+#ifdef CONFIG_TEGRA241_CMDQV
+	KUNIT_CASE(smmu_test_vcmdq_poller),
+	KUNIT_CASE(smmu_test_vcmdq_irq),
+#endif
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_no_check),
 	{}

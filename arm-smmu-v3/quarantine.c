@@ -259,92 +259,90 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	smmu_update_word();
 }
 
-static void smmu_take_gerror(struct arm_smmu_device *smmu)
+/* A command queue's error register: a VCMDQ of Tegra241's has one of its own */
+static void __iomem *smmu_gerror(struct arm_smmu_device *smmu,
+				 struct arm_smmu_cmdq *cmdq)
 {
+	return cmdq == &smmu->cmdq ? smmu->base + ARM_SMMU_GERROR :
+				     smmu_quarantine_vcmdq_gerror(cmdq);
+}
+
+/* From there to the register that acknowledges, in both */
+#define SMMU_TO_GERRORN		(ARM_SMMU_GERRORN - ARM_SMMU_GERROR)
+
+static void smmu_take_gerror(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmdq *cmdq)
+{
+	void __iomem *reg = smmu_gerror(smmu, cmdq);
 	u32 gerror, gerrorn, cons;
 
 	lockdep_assert_held(&smmu_lock);
-	gerror = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
-	gerrorn = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+	gerror = readl_relaxed(reg);
+	gerrorn = readl_relaxed(reg + SMMU_TO_GERRORN);
 	if (!((gerror ^ gerrorn) & GERROR_CMDQ_ERR))
 		return;
-	cons = readl_relaxed(smmu->cmdq.q.cons_reg);
+	cons = readl_relaxed(cmdq->q.cons_reg);
 	if (FIELD_GET(CMDQ_CONS_ERR, cons) != CMDQ_ERR_CERROR_ATC_INV_IDX)
 		return;
-	smmu_record(smmu, &smmu->cmdq, gerror, cons);
+	smmu_record(smmu, cmdq, gerror, cons);
 	/* Only this one: others that are active stay so */
-	writel(gerrorn ^ GERROR_CMDQ_ERR, smmu->base + ARM_SMMU_GERRORN);
+	writel(gerrorn ^ GERROR_CMDQ_ERR, reg + SMMU_TO_GERRORN);
 }
 
 /**
- * smmu_quarantine_gerror() - look for a command queue error
+ * smmu_quarantine_gerror() - look for an error of a command queue
  * @smmu: the SMMU
+ * @cmdq: the queue
  *
  * Records a CERROR_ATC_INV_SYNC and acknowledges it, which lets the queue go on.
  * Any other error is left to the driver.
  *
  * Context: any.
  */
-void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
+void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
+			    struct arm_smmu_cmdq *cmdq)
 {
 	if (!iommu_quarantine_reports())
 		return;
 	guard(raw_spinlock_irqsave)(&smmu_lock);
-	smmu_take_gerror(smmu);
+	smmu_take_gerror(smmu, cmdq);
 }
 
 /**
  * smmu_quarantine_ack() - the driver acknowledges the errors that it has seen
  * @smmu: the SMMU
+ * @cmdq: the command queue that the register belongs to
  * @gerror: GERROR as it was when the driver looked
+ * @gerrorn: the register that acknowledges
  *
  * While the driver prints, pollers may have acknowledged a timeout, the next one
  * and so on: GERROR of then says nothing about the command queue any more. An
  * error other than a timeout is the driver's, and the queue has stood still
  * since it looked.
  *
- * Context: hard irq.
+ * Context: hard irq; irq thread for a VCMDQ.
  */
-void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror)
+void smmu_quarantine_ack(struct arm_smmu_device *smmu,
+			 struct arm_smmu_cmdq *cmdq, u32 gerror,
+			 void __iomem *gerrorn)
 {
 	u32 now, cons;
 
 	if (iommu_quarantine_reports()) {
 		guard(raw_spinlock_irqsave)(&smmu_lock);
-		smmu_take_gerror(smmu);
-		now = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
-		cons = readl(smmu->cmdq.q.cons_reg);
-		/* This instant: left active, which raises the irq again */
+		smmu_take_gerror(smmu, cmdq);
+		now = readl_relaxed(smmu_gerror(smmu, cmdq));
+		cons = readl(cmdq->q.cons_reg);
+		/* This instant: left active, for the irq or for a poller */
 		if (FIELD_GET(CMDQ_CONS_ERR, cons) ==
 		    CMDQ_ERR_CERROR_ATC_INV_IDX)
-			now = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+			now = readl_relaxed(gerrorn);
 		gerror &= ~GERROR_CMDQ_ERR;
 		gerror |= now & GERROR_CMDQ_ERR;
-		writel(gerror, smmu->base + ARM_SMMU_GERRORN);
+		writel(gerror, gerrorn);
 		return;
 	}
-	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
-}
-
-/**
- * smmu_quarantine_timeout() - the driver deals with a CERROR_ATC_INV_SYNC itself
- * @smmu: the SMMU
- * @cmdq: the queue, perhaps one of a CMDQV that has an error irq of its own
- * @cons: CONS of the queue
- *
- * Context: hard irq or irq thread; before the error is acknowledged.
- */
-void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
-			     struct arm_smmu_cmdq *cmdq, u32 cons)
-{
-	if (!iommu_quarantine_reports())
-		return;
-	guard(raw_spinlock_irqsave)(&smmu_lock);
-	/* A poller may have dealt with it while the driver printed: once only */
-	if (cmdq == &smmu->cmdq)
-		smmu_take_gerror(smmu);
-	else
-		smmu_record(smmu, cmdq, GERROR_CMDQ_ERR, cons);
+	writel(gerror, gerrorn);
 }
 
 /*
@@ -370,6 +368,7 @@ static void smmu_declare_lost(struct smmu_unit *unit)
 /**
  * __smmu_quarantine_poll() - the driver's second of waiting is over
  * @smmu: the SMMU
+ * @cmdq: the queue
  * @qp: the driver's notes
  *
  * Context: any; irqs may be off.
@@ -377,6 +376,7 @@ static void smmu_declare_lost(struct smmu_unit *unit)
  * the bound. Then the SMMU is lost.
  */
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
+			   struct arm_smmu_cmdq *cmdq,
 			   struct arm_smmu_queue_poll *qp)
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
@@ -386,7 +386,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 	/* The driver has no ATS device behind it: nothing of ours */
 	if (!iommu_quarantine_enabled() || !unit)
 		return -ETIMEDOUT;
-	smmu_quarantine_gerror(smmu);
+	smmu_quarantine_gerror(smmu, cmdq);
 	iommu_quarantine_wait_for_hardware();
 	/* From its timeout or the hardware's last word, whatever came later */
 	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
@@ -402,6 +402,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 /**
  * smmu_quarantine_drop() - there is no room in the queue
  * @smmu: the SMMU
+ * @cmdq: the queue
  * @wait: the submission's notes
  *
  * The driver looks for room for ever, and where nobody else waits for a CMD_SYNC
@@ -411,6 +412,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
  * Return: true if the SMMU is lost, so that there will be none.
  */
 bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+			  struct arm_smmu_cmdq *cmdq,
 			  struct smmu_quarantine_wait *wait)
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS), now;
@@ -424,7 +426,7 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 	if (!READ_ONCE(unit->lost)) {
 		if (now - wait->full < SMMU_WAIT_LONG_NS)
 			return false;
-		smmu_quarantine_gerror(smmu);
+		smmu_quarantine_gerror(smmu, cmdq);
 		iommu_quarantine_wait_for_hardware();
 		if ((s64)(now - max(wait->full, READ_ONCE(unit->word))) <=
 		    (s64)bound)

@@ -9,7 +9,7 @@ expression E;
  	<+...
  	if (arm_smmu_cmdq_poll_until_not_full(...))
  		E;
-+	if (smmu_quarantine_drop(smmu, &wait))
++	if (smmu_quarantine_drop(smmu, cmdq, &wait))
 +		return smmu_quarantine_settle(smmu, cmds, n, &wait, -ETIMEDOUT);
  	local_irq_save(flags);
  	...+>
