@@ -7,13 +7,20 @@
  */
 
 #include <kunit/test.h>
+#include <linux/iommufd.h>
 #include <linux/kthread.h>
+#include <linux/mman.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include "backend.h"
 #include "quarantine.h"
+
+#ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
+#include "../../iommufd/iommufd_private.h"
+#endif
 
 #include "../tests/conformance/bodies.h"
 
@@ -748,6 +755,123 @@ static void smmu_test_vcmdq_irq(struct kunit *test)
 
 #endif /* CONFIG_TEGRA241_CMDQV */
 
+#ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
+
+/* The commands of a guest, by the driver's own function */
+static int smmu_guest_asks(struct kunit *test, struct arm_vsmmu *vsmmu,
+			   const struct arm_smmu_cmd *cmds, int n)
+{
+	struct iommu_user_data_array array = {
+		.type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+		.entry_len = sizeof(*cmds),
+		.entry_num = n,
+	};
+
+	array.uptr = (void __user *)kunit_vm_mmap(test, NULL, 0, PAGE_SIZE,
+						  PROT_READ | PROT_WRITE,
+						  MAP_ANONYMOUS | MAP_PRIVATE,
+						  0);
+	KUNIT_ASSERT_NOT_NULL(test, array.uptr);
+	KUNIT_ASSERT_EQ(test, copy_to_user(array.uptr, cmds, n * sizeof(*cmds)), 0);
+	return arm_vsmmu_cache_invalidate(&vsmmu->core, &array);
+}
+
+/*
+ * A guest's device that does not answer costs the host one timeout, and the guest
+ * an error; as long as it is fenced, an error and no timeout.
+ */
+static void smmu_test_guest(struct kunit *test)
+{
+	const u32 vsid = 7;
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct iommufd_vdevice *vdev;
+	struct iommufd_device *idev;
+	struct arm_smmu_cmd cmds[3];
+	struct arm_vsmmu *vsmmu;
+	int i, asked, answered;
+
+	vsmmu = kunit_kzalloc(test, sizeof(*vsmmu), GFP_KERNEL);
+	vdev = kunit_kcalloc(test, 2, sizeof(*vdev), GFP_KERNEL);
+	idev = kunit_kcalloc(test, 2, sizeof(*idev), GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, vsmmu && vdev && idev);
+	vsmmu->smmu = &the_smmu;
+	vsmmu->vmid = 1;
+	xa_init(&vsmmu->core.vdevs);
+	for (i = 0; i < 2; i++) {
+		idev[i].dev = iq_device(i ? o : d);
+		vdev[i].idev = &idev[i];
+		KUNIT_ASSERT_EQ(test, xa_err(xa_store(&vsmmu->core.vdevs, vsid + i,
+						      &vdev[i], GFP_KERNEL)), 0);
+	}
+	cmds[0] = arm_smmu_make_cmd_atc_inv_all(vsid, IOMMU_NO_PASID);
+	cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
+	cmds[2] = arm_smmu_make_cmd_atc_inv_all(vsid + 1, IOMMU_NO_PASID);
+	asked = atomic_read(&d->asked);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
+
+	WRITE_ONCE(d->mute, true);
+	answered = atomic_read(&o->answered);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), -EIO);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+	iq_await_state(test, d, "quarantined");
+	iq_expect_state(test, o, "healthy");
+	/* Two devices under one CMD_SYNC: once more, alone */
+	KUNIT_EXPECT_EQ(test, hw->errors, 2);
+
+	asked = atomic_read(&d->asked);
+	answered = atomic_read(&o->answered);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), -EIO);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->answered), answered + 1);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds + 1, 2), 0);
+	KUNIT_EXPECT_EQ(test, hw->errors, 2);
+
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), 0);
+	xa_destroy(&vsmmu->core.vdevs);
+}
+
+#endif /* CONFIG_ARM_SMMU_V3_IOMMUFD */
+
+/*
+ * A device that works with ATS only is given EATS by the identity domain too,
+ * which nobody else is: not while it is fenced.
+ */
+static void smmu_test_ats_always_on(struct kunit *test)
+{
+	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct arm_smmu_master *master;
+	int ret;
+
+	iq_unplug(d);
+	d->needs_ats = true;
+	iq_power_on(d);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	master = dev_iommu_priv_get(iq_device(d));
+	KUNIT_ASSERT_TRUE(test, master->ats_always_on);
+	KUNIT_ASSERT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
+	KUNIT_EXPECT_TRUE(test, smmu_allows(d));
+	iommu_detach_device(identity, iq_device(d));
+	iq_expect_in_service(test, d);
+
+	iq_break(test, d);
+	ret = iommu_attach_device(identity, iq_device(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	if (ret)
+		KUNIT_EXPECT_EQ(test, ret, -EBUSY);
+	else
+		iommu_detach_device(identity, iq_device(d));
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void smmu_test_ste(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -793,6 +917,10 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_vcmdq_poller),
 	KUNIT_CASE(smmu_test_vcmdq_irq),
 #endif
+#ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
+	KUNIT_CASE(smmu_test_guest),
+#endif
+	KUNIT_CASE(smmu_test_ats_always_on),
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_no_check),
 	{}

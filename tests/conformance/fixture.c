@@ -49,8 +49,10 @@ static u16 cfg_word(struct iq_dev *d, int where)
 static void cfg_init(struct iq_dev *d)
 {
 	memset(d->cfg, 0, sizeof(d->cfg));
-	cfg_set(d, PCI_VENDOR_ID, PCI_VENDOR_ID_REDHAT, 2);
-	cfg_set(d, PCI_DEVICE_ID, 0x0fff, 2);
+	/* The second one is in the kernel's list of those that work with ATS only */
+	cfg_set(d, PCI_VENDOR_ID, d->needs_ats ? PCI_VENDOR_ID_MELLANOX :
+						 PCI_VENDOR_ID_REDHAT, 2);
+	cfg_set(d, PCI_DEVICE_ID, d->needs_ats ? 0x2101 : 0x0fff, 2);
 	/* Ready at once after a reset: no second is waited */
 	cfg_set(d, PCI_STATUS, PCI_STATUS_CAP_LIST | PCI_STATUS_IMM_READY, 2);
 	cfg_set(d, PCI_CLASS_DEVICE, PCI_CLASS_NOT_DEFINED, 2);
@@ -471,6 +473,12 @@ void iq_watch_uevents(struct iq_dev *d, bool watch)
 }
 
 /* ---- lifetime ---- */
+
+/* What is plugged in next has just been switched on */
+void iq_power_on(struct iq_dev *d)
+{
+	cfg_init(d);
+}
 
 int iq_plug(struct iq_dev *d)
 {

@@ -37,6 +37,7 @@ enum iq_which {
  * @mute: answers no invalidation
  * @flr_idle: a function level reset changes nothing
  * @flr_mute: nor does it make the function answer
+ * @needs_ats: of a kind that the kernel never runs without ATS
  * @asked: invalidations that reached the function
  * @answered: those that it answered
  * @flrs: function level resets
@@ -56,6 +57,7 @@ struct iq_dev {
 	bool mute;
 	bool flr_idle;
 	bool flr_mute;
+	bool needs_ats;
 	atomic_t asked;
 	atomic_t answered;
 	atomic_t flrs;
@@ -121,6 +123,7 @@ struct iq_fixture {
 
 struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor);
 void iq_stop(struct kunit *test);
+void iq_power_on(struct iq_dev *d);
 int iq_plug(struct iq_dev *d);
 void iq_unplug(struct iq_dev *d);
 

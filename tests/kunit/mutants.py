@@ -171,6 +171,7 @@ MUTANTS = [
     ("arm-acks-what-it-saw", SMMU,
      r"gerror &= ~GERROR_CMDQ_ERR;\n\t\tgerror \|= now & GERROR_CMDQ_ERR;\n", ";\n",
      SMMU_SUITES, "arm64"),
+    ("arm-guest-not-told", SMMU, r"return -EIO;", "continue;", SMMU_SUITES, "arm64"),
     ("arm-no-check", SMMU,
      r"if \(!\(readl_relaxed\(master->smmu->base \+ ARM_SMMU_CR0ACK\) & CR0_ATSCHK\)\)",
      "if (false)", SMMU_SUITES, "arm64"),
