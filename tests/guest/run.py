@@ -99,6 +99,7 @@ class Machine:
     iommu: tuple        # what QEMU needs for it
     append: str         # to the kernel's command line
     endpoint: str = ""  # properties that it asks of the endpoints
+    functions: str = ""  # and of those two that share a slot
 
 
 def vtd(append, more=""):
@@ -114,7 +115,8 @@ MACHINES = {
     "amd": Machine(X86, ("-device", "amd-iommu,pt=off,device-iotlb=on,intremap=off"),
                    "iq.vendor=amd iq.intremap=0", ",pasid=off"),
     # The SMMU belongs to the machine.
-    "arm": Machine(ARM64, (), "iq.vendor=arm iq.intremap=0", ",pasid=off"),
+    "arm": Machine(ARM64, (), "iq.vendor=arm iq.intremap=0 iq.pasids=1",
+                   functions=",pasid=off"),
 }
 
 # Any complaint ends the grafted guest: warnings, KASAN, oopses, RCU stalls.
@@ -266,10 +268,12 @@ PLAIN_ARM = {name: check for name, check in PLAIN_AMD.items() if not name.starts
     "arm_two_dead": "reused-pages-damaged",
     "arm_batch": "reused-pages-damaged",
     "arm_batch_two": "reused-pages-damaged",
+    "pasid": "reused-pages-damaged",
+    "pasid_busy": "reused-pages-damaged",
 }
 
 # What the ungrafted kernel is asked on another machine than its vendor's first.
-PLAIN_MACHINE = {"pasid": "scalable", "pasid_busy": "scalable"}
+PLAIN_MACHINE = {("legacy", "pasid"): "scalable", ("legacy", "pasid_busy"): "scalable"}
 
 
 def say(text):
@@ -450,8 +454,10 @@ class Vm:
             # without ACS; the kernel has a reset method of its own for the first.
             "-device", "pcie-root-port,id=rpm,chassis=99,slot=99,hotplug=off",
             "-device", "iommu-fault-endpoint,bus=rpm,addr=0.0,multifunction=on,"
-                       "x-vendor=0x8086,x-device=0x0953" + machine.endpoint,
-            "-device", "iommu-fault-endpoint,bus=rpm,addr=0.1" + machine.endpoint,
+                       "x-vendor=0x8086,x-device=0x0953" + machine.endpoint +
+                       machine.functions,
+            "-device", "iommu-fault-endpoint,bus=rpm,addr=0.1" + machine.endpoint +
+                       machine.functions,
             *(word for n in range(3, 3 + self.more) for word in (
                 # Ports as functions: the root bus has 32 slots.
                 "-device", f"pcie-root-port,id=rp{n},chassis={n},slot={n},"
@@ -833,7 +839,7 @@ def plain_jobs(guest, machines, only, ktap, again, _matrix):
         hangs = [n for n in broken if "-returned" in table[n] or n in PLAIN_ALONE]
         rest = [n for n in broken if n not in hangs]
         shares = [rest[i::PLAIN_VMS] for i in range(PLAIN_VMS)]
-        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get(n, machine), n, [n]))
+        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get((machine, n), machine), n, [n]))
                  for n in hangs]
         jobs += [(share, functools.partial(job, machine, f"share{i}", share))
                  for i, share in enumerate(shares) if share]
