@@ -31,13 +31,6 @@ enum quarantine_policy {
 	Q_POLICY_PANIC,		/* stop the machine at the first report */
 };
 
-enum quarantine_event {
-	Q_EVENT_BROKEN,
-	Q_EVENT_QUARANTINED,
-	Q_EVENT_FAILED,
-	Q_EVENT_RECOVERED,
-};
-
 /* Configuration space bits that a reset must clear, see reset.c */
 struct quarantine_proof {
 	u16 command;
@@ -61,7 +54,7 @@ struct quarantine_proof {
  * @evidence: of the last breakage; written by the report that won @state
  * @irq_work: leaves the context of the report, where no lock may be taken
  * @work: blocks the device and tells about it
- * @events: enum quarantine_event bits that @work has yet to tell
+ * @events: enum iommu_quarantine_event bits that @work has yet to tell
  * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
  * @has_sysfs: the files are there; probe and release only
@@ -118,7 +111,6 @@ struct quarantine *quarantine_get(struct device *dev);
 struct quarantine *quarantine_next(unsigned long *key);
 void quarantine_put(struct quarantine *q);
 const char *quarantine_cause_name(enum iommu_broken_cause cause);
-void quarantine_uevent(struct quarantine *q, const char *what);
 void quarantine_proof_leave(struct pci_dev *pdev,
 			    struct quarantine_proof *proof);
 int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev);
