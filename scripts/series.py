@@ -34,6 +34,7 @@ HOME = os.path.dirname(graft.KERNEL_STATE)
 PARTS = {
     "core": "core/callouts/commit",
     "pci": "core/callouts/commit-pci",
+    "vfio": "core/callouts/commit-vfio",
     "intel-vtd": "intel-vtd/callouts/commit",
     "amd-iommu": "amd-iommu/callouts/commit",
     "arm-smmu-v3": "arm-smmu-v3/callouts/commit",
@@ -53,6 +54,8 @@ def part_of_created(name):
     if name.startswith(HOME + "/tests/") or \
             os.path.basename(name).startswith(("kunit", ".kunit")):
         return "tests"
+    if name == HOME + "/core/vfio.c":
+        return "vfio"
     if name.startswith(HOME + "/"):
         folder = name[len(HOME) + 1:].split("/")[0]
         if folder in PARTS:
@@ -64,6 +67,8 @@ def part_of_callout(callout):
     owner = callout.name.split("/")[0]
     if owner == "core" and callout.file.startswith("drivers/pci/"):
         return "pci"
+    if owner == "core" and callout.file.startswith("drivers/vfio/"):
+        return "vfio"
     return owner
 
 
