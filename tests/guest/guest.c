@@ -376,7 +376,7 @@ static void say_where(struct job *job)
 		     (unsigned long long)b.max_gap_ns[cpu] / 1000);
 }
 
-static void require_returned(struct job *job, const char *what)
+void job_require(struct job *job, const char *what)
 {
 	bool back = job_wait(job, opt.limit_ms);
 
@@ -391,7 +391,7 @@ long job_run(int cpu, job_fn fn, void *arg, size_t size, const char *what)
 {
 	struct job *job = job_start(cpu, fn, arg, size);
 
-	require_returned(job, what);
+	job_require(job, what);
 	if (size)
 		memcpy(arg, job->arg, size);
 	return job->ret;
@@ -619,7 +619,7 @@ struct iq_unmap unmap_wait(struct job *job)
 {
 	struct iq_unmap a;
 
-	require_returned(job, "unmap-returned");
+	job_require(job, "unmap-returned");
 	require(!job->ret, "unmap-done", "%s", strerror((int)-job->ret));
 	memcpy(&a, job->arg, sizeof(a));
 	note("unmap_us", a.total_ns / 1000);
@@ -916,9 +916,9 @@ static long do_heal(void *arg)
 		if (i >= 2 && is_clean(all[i]))
 			continue;
 
-		snprintf(path, sizeof(path), "%s/driver", all[i]->dir);
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/iqtest/%s", all[i]->bdf);
 		if (!exists(path))
-			write_file("/sys/bus/pci/drivers/iqtest/bind", all[i]->bdf);
+			vm_give_back(all[i]);
 		ep_cmd(all[i], EP_STOP, 0, 0);
 		n.bdf = all[i]->rid;
 		iq(IQ_N_STOP, &n);
@@ -947,8 +947,11 @@ static bool is_healthy(void *d)
 
 bool heal(void)
 {
-	struct job *job = job_start(CPU_SECOND, do_heal, NULL, 0);
+	struct job *job = job_prepare(CPU_SECOND, do_heal, NULL, 0);
 
+	/* A virtual machine that a failure has left: closed there. */
+	vm_drop();
+	job_go(job);
 	/* Twice the longest: a reset of a device that was gone takes its time. */
 	return job_wait(job, 2 * opt.limit_ms) && !job->ret &&
 	       wait_for(is_healthy, &dev_a, opt.limit_ms) &&

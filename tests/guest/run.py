@@ -196,6 +196,8 @@ PLAIN = {
     # All begin with the same unmap: one stands for them.
     "kind_hot_reset": "unmap-returned",
     "bus_quiet": "invalidations-in-reset",
+    "vfio_reset": "unmap-returned",
+    "vfio_dies": "close-returned",
 }
 
 # Where AMD's flush fails instead: it returns, and the page is somebody else's.
@@ -248,6 +250,10 @@ PLAIN_AMD = {
     "siblings": "reused-pages-damaged",
     "reset_then_dead": "reused-pages-damaged",
     "bus_quiet": "invalidations-in-reset",
+    "vfio_reset": "reused-pages-damaged",
+    "vfio_hot_reset": "reused-pages-damaged",
+    "vfio_close": "reused-pages-damaged",
+    "vfio_dies": "reused-pages-damaged",
     # A hundred milliseconds for each of a thousand
     "many": "unmap-returned",
     "watchdogs": "reused-pages-damaged",
@@ -334,8 +340,8 @@ def copy_if_changed(src, dst):
 
 
 def build_init(work, cross):
-    sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "demo.c",
-                                                 "bench.c")]
+    sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "vfio.c",
+                                                 "demo.c", "bench.c")]
     init = os.path.join(work, "init")
     run_logged([cross + "gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
                 init] + sources, os.path.join(work, "init.log"))
@@ -703,7 +709,7 @@ class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
     KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
-             "reset_subordinate", "aer")
+             "reset_subordinate", "aer", "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
         "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
@@ -966,6 +972,8 @@ MUTANTS = [
     ("no-bus-block", CORE + "bus.c", r"\twalk_below\(bridge, bus_open, 0\);",
      "\tif (false)\n\t\twalk_below(bridge, bus_open, 0);", "bus_quiet",
      "invalidations-in-reset", ("amd",)),
+    ("vfio-owner-not-told", CORE + "vfio.c", r"\t\teventfd_signal\(eventfd->ctx\);\n", "\t\t;\n",
+     "vfio_reset", "owner-told", ("amd",)),
     # A reset that says 0 is taken for one: only the first invalidation, which is not
     # answered, sends the device back.
     ("trust-the-result", CORE + "reset.c", r"!failed && quarantine_proof_holds\(pdev, &proof\)",

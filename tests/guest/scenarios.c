@@ -1069,6 +1069,147 @@ static void s_reset_then_dead(void)
 	check_innocent(&dev_b, base_b);
 }
 
+/* ---- the device belongs to user space ---- */
+
+#define VFIO_SIGNAL	"/sys/module/iommu_quarantine/parameters/vfio_signal"
+
+static bool was_told(void *times)
+{
+	*(u64 *)times += vm_told();
+	return *(u64 *)times;
+}
+
+static void vm_break(struct device *d, unsigned int base, unsigned int mode, bool tell)
+{
+	u64 told = 0;
+
+	vm_map_with_ats();
+	wedge(d, mode);
+	vm_unmap();
+	check_eq(ctl_read(d, CTL_STALE_OK), 0, "stale-writes-through");
+	check_ge(ctl_read(d, CTL_STALE_BLOCKED), 1, "stale-writes-blocked");
+	check_quarantined(d, base, 1);
+	check_eq(ctl_read(d, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq((u64)-vm_attach_another(), EBUSY, "attach-refused");
+	wait_for(was_told, &told, tell ? opt.limit_ms : 200);
+	check_eq(told, tell, "owner-told");
+}
+
+static void vm_works(void)
+{
+	vm_map_with_ats();
+	vm_unmap();
+}
+
+/*
+ * C7, C11: a device breaks while it belongs to a virtual machine, whose owner is
+ * told once. A reset by VFIO lifts the quarantine, one that did nothing does not.
+ */
+static void vm_kind(const char *name, int (*reset)(struct device *d))
+{
+	struct device *d = &dev_a;
+
+	begin();
+	vm_start(d);
+	vm_break(d, base_a, WEDGE_UNTIL_RESET, true);
+	check_eq((u64)-reset(d), 0, "reset");
+	matrix(name, true, wait_state(d, "healthy", opt.limit_ms));
+	check(ats_enabled(d), "ats-on-again", "of %s in its config space", d->bdf);
+	vm_works();
+	check_eq(vm_told(), 0, "not-told-of-the-recovery");
+
+	/* The owner does not want to know. */
+	ctl_write(d, CTL_CLEAR, 1);
+	if (grafted)
+		require(!write_file(VFIO_SIGNAL, "0"), "signal-off", VFIO_SIGNAL);
+	vm_break(d, base_a + 1, WEDGE_FOR_EVER, false);
+	if (grafted)
+		require(!write_file(VFIO_SIGNAL, "1"), "signal-on", VFIO_SIGNAL);
+	note("reset_errno", (u64)-reset(d));
+	check_ge(ctl_read(d, CTL_RESETS), 1, "reset-was-tried");
+	matrix(name, false, state_is(d, "healthy"));
+	check_kept(d, base_a + 1);
+
+	ctl_write(d, CTL_WEDGE, WEDGE_HEALTHY);
+	check_eq((u64)-reset(d), 0, "reset-again");
+	require(wait_state(d, "healthy", opt.limit_ms), "recovered", "%s", d->bdf);
+	vm_works();
+	vm_end();
+	check_innocent(d, base_a + 2);
+	check_innocent(&dev_b, base_b);
+}
+
+/* VFIO_DEVICE_RESET. Red: plain, vfio-owner-not-told. */
+static void s_vfio_reset(void)
+{
+	vm_kind("vfio_reset", vm_reset);
+}
+
+/* VFIO_DEVICE_PCI_HOT_RESET. Red: plain. */
+static void s_vfio_hot_reset(void)
+{
+	vm_kind("vfio_hot_reset", vm_hot_reset);
+}
+
+/*
+ * C7: closing the file does not lift, and does not hang; the reset that VFIO tries
+ * then lifts if it really happened, like any other. Who opens it meanwhile gets
+ * -EBUSY. Red: plain.
+ */
+static void s_vfio_close(void)
+{
+	struct device *d = &dev_a;
+
+	begin();
+	vm_start(d);
+	vm_break(d, base_a, WEDGE_FOR_EVER, true);
+	vm_close();
+	check_ge(ctl_read(d, CTL_RESETS), 1, "reset-was-tried");
+	matrix("vfio_close", false, state_is(d, "healthy"));
+	check_kept(d, base_a);
+	check_eq((u64)-vm_open(), EBUSY, "open-refused");
+	vm_end();
+	check_still_quarantined(d);
+	ctl_write(d, CTL_WEDGE, WEDGE_HEALTHY);
+	check_eq((u64)-flr(d), 0, "flr");
+	check_recovered(d);
+
+	ctl_write(d, CTL_CLEAR, 1);
+	vm_start(d);
+	vm_break(d, base_a + 1, WEDGE_UNTIL_RESET, true);
+	vm_close();
+	matrix("vfio_close", true, wait_state(d, "healthy", opt.limit_ms));
+	vm_end();
+	check_recovered(d);
+	check_innocent(&dev_b, base_b);
+}
+
+/*
+ * C1, C8: the machine dies with a device that has stopped answering, which nobody
+ * has noticed. Taking it down does not hang. Red: plain.
+ */
+static void s_vfio_dies(void)
+{
+	struct device *d = &dev_a;
+
+	begin();
+	vm_start(d);
+	vm_map_with_ats();
+	wedge(d, WEDGE_FOR_EVER);
+	vm_close();
+	vm_reuse_page();
+	check(vm_page_is(0), "reused-pages-damaged", "of the virtual machine");
+	check_eq(ctl_read(d, CTL_STALE_OK), 0, "stale-writes-through");
+	check_quarantined(d, base_a, 1);
+	check_eq(ctl_read(d, CTL_TIMEOUTS), 1, "timeouts");
+	vm_end();
+	check_still_quarantined(d);
+	ctl_write(d, CTL_WEDGE, WEDGE_HEALTHY);
+	check_eq((u64)-flr(d), 0, "flr");
+	check_recovered(d);
+	check_innocent(&dev_b, base_b);
+}
+
 /* ---- the driver and the device come and go ---- */
 
 /*
@@ -2102,6 +2243,10 @@ const struct scenario scenarios[] = {
 	{ "bus_quiet", "main", s_bus_quiet },
 	{ "siblings", "main", s_siblings },
 	{ "reset_then_dead", "main", s_reset_then_dead },
+	{ "vfio_reset", "main", s_vfio_reset },
+	{ "vfio_hot_reset", "main", s_vfio_hot_reset },
+	{ "vfio_close", "main", s_vfio_close },
+	{ "vfio_dies", "main", s_vfio_dies },
 	{ "pasid", "main", s_pasid },
 	{ "pasid_busy", "main", s_pasid_busy },
 	{ "many", "main", s_many },
