@@ -401,8 +401,8 @@ static struct arm_smmu_cmd atc_inv(struct iq_dev *d)
 
 static int issue(struct arm_smmu_cmd *cmds, int n)
 {
-	return __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, n,
-					     true);
+	return arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, n,
+					   true);
 }
 
 /* One alone under its CMD_SYNC: named at once, asked once */
@@ -562,9 +562,9 @@ static void smmu_test_full_queue(struct kunit *test)
 		for (i = 0; i < ARRAY_SIZE(cmds); i++)
 			cmds[i] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
 		/* No CMD_SYNC: nobody waits, the queue fills */
-		ret = __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
-						    cmds, ARRAY_SIZE(cmds) - 1,
-						    false);
+		ret = arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
+						  cmds, ARRAY_SIZE(cmds) - 1,
+						  false);
 		KUNIT_EXPECT_EQ(test, ret, 0);
 		iq_break_and_wait(test, d);
 		iq_recover(test, d);

@@ -8,8 +8,9 @@
  * then succeeds (IHI 0070, 3.9.1.4, 7.1). Which of the CMD_ATC_INVs before it
  * timed out is not said, and its issuer sees success.
  *
- * All commands pass __arm_smmu_cmdq_issue_cmdlist(), so that function carries
- * the call-outs:
+ * All commands pass arm_smmu_cmdq_issue_cmdlist(), in trees with an erratum's
+ * repetitions the function of that name with two underscores. It carries the
+ * call-outs:
  *
  *  - before anything is queued, CMD_ATC_INVs of devices that are not asked any
  *    more are taken out of the list                               ..._filter()
@@ -666,8 +667,8 @@ static int smmu_run(struct smmu_unit *unit, struct arm_smmu_cmd *cmd, int n)
 	unsigned int timeouts = READ_ONCE(unit->timeouts);
 	int rc;
 
-	rc = __arm_smmu_cmdq_issue_cmdlist(unit->smmu, &unit->smmu->cmdq, cmd,
-					   n, true);
+	rc = arm_smmu_cmdq_issue_cmdlist(unit->smmu, &unit->smmu->cmdq, cmd, n,
+					 true);
 	/* The CMD_SYNC was seen to complete: so is what was recorded before */
 	dma_rmb();
 	if (!rc && READ_ONCE(unit->timeouts) != timeouts)
@@ -835,6 +836,7 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
  * @smmu: the SMMU
  * @cmds: the commands, with the host's stream ids; not more than a batch
  * @n: how many
+ * @issue: how the driver does it: an erratum's repetitions are the guest's affair
  *
  * A guest's dead device costs the host what any other one costs. To the guest a
  * CMD_ATC_INV that was not answered, or not even sent, is an error.
@@ -844,7 +846,11 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
  * or the error of the queue.
  */
 int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
-			       struct arm_smmu_cmd *cmds, int n)
+			       struct arm_smmu_cmd *cmds, int n,
+			       int (*issue)(struct arm_smmu_device *smmu,
+					    struct arm_smmu_cmdq *cmdq,
+					    struct arm_smmu_cmd *cmds, int n,
+					    bool sync))
 {
 	u32 sids[CMDQ_BATCH_ENTRIES];
 	unsigned int asked = 0;
@@ -858,7 +864,7 @@ int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
 		if (sid >= 0)
 			sids[asked++] = sid;
 	}
-	ret = __arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, true);
+	ret = issue(smmu, &smmu->cmdq, cmds, n, true);
 	if (ret || !iommu_quarantine_enabled())
 		return ret;
 

@@ -54,7 +54,11 @@ void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
 			   __le64 *entry, unsigned int i, __le64 val);
 int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
-			       struct arm_smmu_cmd *cmds, int n);
+			       struct arm_smmu_cmd *cmds, int n,
+			       int (*issue)(struct arm_smmu_device *smmu,
+					    struct arm_smmu_cmdq *cmdq,
+					    struct arm_smmu_cmd *cmds, int n,
+					    bool sync));
 bool smmu_quarantine_muted(struct arm_smmu_device *smmu, const u64 *evt);
 bool smmu_quarantine_allows_ats(struct arm_smmu_master *master);
 int smmu_quarantine_probe(struct arm_smmu_master *master);
@@ -246,10 +250,15 @@ static inline void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 	writel(gerror, gerrorn);
 }
 
-static inline int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
-					     struct arm_smmu_cmd *cmds, int n)
+static inline int
+smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
+			   struct arm_smmu_cmd *cmds, int n,
+			   int (*issue)(struct arm_smmu_device *smmu,
+					struct arm_smmu_cmdq *cmdq,
+					struct arm_smmu_cmd *cmds, int n,
+					bool sync))
 {
-	return __arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, true);
+	return issue(smmu, &smmu->cmdq, cmds, n, true);
 }
 
 static inline bool smmu_quarantine_muted(struct arm_smmu_device *smmu,
