@@ -54,6 +54,7 @@ struct amd_dev {
  * @taken: offset of the event that the irq thread takes next; not ahead of @seen
  * @events: IOTLB_INV_TIMEOUT seen
  * @nameless: those of them that name no device of ours
+ * @restarts: how often logging was, after the log had been full
  * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
@@ -71,6 +72,7 @@ struct amd_unit {
 	u32 taken;
 	unsigned int events;
 	unsigned int nameless;
+	unsigned int restarts;
 	atomic_t unhealthy;
 	bool probing;
 	atomic_t narrowing;

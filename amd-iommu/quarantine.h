@@ -26,6 +26,7 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls);
 bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls);
 void amd_quarantine_narrow(struct amd_iommu *iommu);
 void amd_quarantine_log_reset(struct amd_iommu *iommu);
+void amd_quarantine_log_restart(struct amd_iommu *iommu);
 void amd_quarantine_event(struct amd_iommu *iommu, void *event);
 bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid);
 void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
@@ -107,6 +108,10 @@ static inline bool amd_quarantine_full(struct amd_iommu *iommu,
 	((void)(iommu), (void)(devid), write_dte_lower128(ptr, new))
 
 static inline void amd_quarantine_log_reset(struct amd_iommu *iommu)
+{
+}
+
+static inline void amd_quarantine_log_restart(struct amd_iommu *iommu)
 {
 }
 
