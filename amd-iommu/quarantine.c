@@ -772,6 +772,36 @@ static int amd_run_window(struct amd_dev *adev)
 }
 
 /*
+ * Some of what was not answered is overwritten: it may have been about any PASID.
+ * Without PASID the device has been asked already.
+ */
+static int amd_run_pasids(struct amd_dev *adev)
+{
+	struct dev_table_entry *dte =
+		&get_dev_table(adev->iommu)[adev->sids[0]];
+	struct iommu_cmd cmd;
+	unsigned long pasid;
+	void *entry;
+	int rc = 0;
+
+	if (!amd_unit(adev->iommu)->overwritten)
+		return 0;
+	/* What the driver sends for a domain with tables of version 2 */
+	if (READ_ONCE(dte->data[0]) & DTE_FLAG_GV) {
+		amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data, 0, true);
+		rc = amd_run(adev->iommu, &cmd, 1);
+	}
+	xa_for_each(&adev->pasids, pasid, entry) {
+		if (rc)
+			break;
+		amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data, pasid,
+						   true);
+		rc = amd_run(adev->iommu, &cmd, 1);
+	}
+	return rc;
+}
+
+/*
  * Can the device use translations of its own? While the driver turns ATS off its
  * flag is cleared first and the entry last.
  */
@@ -798,7 +828,8 @@ static void amd_ask(struct amd_dev *adev)
 		atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
 		return;
 	}
-	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data);
+	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data,
+					   IOMMU_NO_PASID, false);
 	for (asks = 0; asks < AMD_ASKS; asks++) {
 		/* Nothing else is on its way when this one is sent, nor an event */
 		rc = amd_run(iommu, NULL, 0);
@@ -807,7 +838,8 @@ static void amd_ask(struct amd_dev *adev)
 		if (rc == -EIO || atomic_read(&adev->state) != AMD_SUSPECT)
 			return;
 		nameless = READ_ONCE(unit->nameless);
-		rc = amd_run(iommu, &cmd, 1) ?: amd_run_window(adev);
+		rc = amd_run(iommu, &cmd, 1) ?: amd_run_window(adev) ?:
+		     amd_run_pasids(adev);
 		if (!rc)
 			atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
 		if (rc == -EIO)
@@ -881,6 +913,7 @@ static void amd_narrowing_end(struct amd_iommu *iommu, unsigned long flags)
 	struct amd_unit *unit = amd_unit(iommu);
 
 	unit->nr_window = 0;
+	unit->overwritten = false;
 	amd_count_unhealthy(iommu, -1);
 	atomic_set_release(&unit->narrowing, 0);
 	local_irq_restore(flags);
@@ -937,8 +970,10 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 		/* Each wait takes an entry: none in the buffer is older */
 		oldest = amd_take_window(iommu, to - CMD_BUFFER_ENTRIES);
 		/* Overwritten: whom this CPU has asked nobody knows any more */
-		if ((s64)(oldest - to) >= 0)
+		if ((s64)(oldest - to) >= 0) {
+			unit->overwritten = true;
 			amd_suspect_all(iommu);
+		}
 		amd_ask_all(iommu);
 	}
 	amd_narrowing_end(iommu, flags);
@@ -1138,6 +1173,7 @@ static int amd_probe(struct amd_iommu *iommu, struct pci_dev *pdev)
 	adev->dev_data = dev_iommu_priv_get(&pdev->dev);
 	adev->iommu = iommu;
 	raw_spin_lock_init(&adev->lock);
+	xa_init(&adev->pasids);
 
 	/* The driver copies the entry to all of these */
 	ret = amd_add_sid(pdev, adev->dev_data->devid, adev) ?:
@@ -1210,7 +1246,85 @@ void amd_quarantine_release(struct device *dev)
 	synchronize_rcu();
 	if (atomic_read(&adev->state) != AMD_HEALTHY)
 		amd_count_unhealthy(iommu, -1);
+	xa_destroy(&adev->pasids);
 	kfree(adev);
+}
+
+/* ---- PASIDs ---- */
+
+/**
+ * amd_quarantine_pasid_taken() - does a PASID belong to another domain?
+ * @old: what the core says it is attached to
+ *
+ * The driver replaces nothing. But who gets its PASIDs back after a reset comes
+ * from the blocking domain, where there is nothing to be replaced.
+ *
+ * Context: any.
+ * Return: true if it does.
+ */
+bool amd_quarantine_pasid_taken(struct iommu_domain *old)
+{
+	return old && old->type != IOMMU_DOMAIN_BLOCKED;
+}
+
+/**
+ * amd_quarantine_set_gcr3() - a PASID is attached
+ * @dev_data: the device
+ * @pasid: the PASID
+ * @gcr3: its tables
+ *
+ * Context: group->mutex and the domain's lock held.
+ * Return: what amd_iommu_set_gcr3() returns, which it stands for, or -ENOMEM.
+ */
+int amd_quarantine_set_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid,
+			    unsigned long gcr3)
+{
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+	int ret = 0;
+
+	/* Before it can be used, so that whoever asks the device knows of it */
+	scoped_guard(rcu) {
+		adev = amd_find(iommu, dev_data->devid);
+		if (adev)
+			ret = xa_err(xa_store(&adev->pasids, pasid,
+					      xa_mk_value(1), GFP_ATOMIC));
+	}
+	if (ret)
+		return ret;
+	ret = amd_iommu_set_gcr3(dev_data, pasid, gcr3);
+	if (ret && adev)
+		xa_erase(&adev->pasids, pasid);
+	return ret;
+}
+
+/**
+ * amd_quarantine_clear_gcr3() - a PASID is detached
+ * @dev_data: the device
+ * @pasid: the PASID
+ *
+ * Before a reset, and for a quarantine, the core blocks the device itself first,
+ * and so the driver has freed the table in which it would clear the entry. What is
+ * left is in the IOMMU's TLB, under a DomainID that may be given out again.
+ *
+ * Context: group->mutex and the domain's lock held. May wait for the hardware.
+ */
+void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid)
+{
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+
+	if (dev_data->gcr3_info.gcr3_tbl) {
+		amd_iommu_clear_gcr3(dev_data, pasid);
+	} else {
+		amd_iommu_dev_flush_pasid_pages(dev_data, pasid, 0, U64_MAX);
+		dev_data->gcr3_info.pasid_cnt--;
+	}
+
+	guard(rcu)();
+	adev = amd_find(iommu, dev_data->devid);
+	if (adev)
+		xa_erase(&adev->pasids, pasid);
 }
 
 /* ---- recovery ---- */
