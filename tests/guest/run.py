@@ -234,6 +234,7 @@ PLAIN_AMD = {
     "amd_event_after": "reused-pages-damaged",
     "amd_halt": "reused-pages-damaged",
     "amd_drop_wait": "reused-pages-damaged",
+    "amd_lines": "completion-wait-lines",
     "amd_overflow": "reused-pages-damaged",
     "failing_reset": "reused-pages-damaged",
     "silent_none": "tainted",

@@ -459,6 +459,34 @@ static void s_amd_drop_wait(void)
 	amd_variant(CTL_AMD_DROP_WAIT, opt.hw_timeout_ms);
 }
 
+/*
+ * C9: page after page is unmapped, and the driver's own complaint comes once at
+ * most. Red: plain.
+ */
+static void s_amd_lines(void)
+{
+	unsigned int said;
+	struct iq_unmap u;
+	u32 first;
+
+	begin();
+	/* Time enough for the driver to give up wait after wait */
+	ctl_write(&dev_a, CTL_TIMEOUT_MS, 2000);
+	first = map_with_ats(&dev_a, 2);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	said = kmsg_count(COMPLETION_WAIT);
+	u = unmap(CPU_CULPRIT, first, 2, REUSED);
+	check_le(kmsg_count(COMPLETION_WAIT) - said, 1, "completion-wait-lines");
+	check_fenced(&dev_a, &u);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	check_le(kmsg_count(COMPLETION_WAIT) - said, 1, "completion-wait-lines-later");
+}
+
+/* What the driver says when it goes on logging, the log having been full */
+#define LOG_RESTARTING	"Event log restarting"
+
 static bool log_flooded(void *d)
 {
 	return ctl_read(d, CTL_STALE_BLOCKED) >= 600;
@@ -471,11 +499,13 @@ static bool log_flooded(void *d)
  */
 static void s_amd_overflow(void)
 {
+	unsigned int full;
 	struct iq_unmap u;
 	u32 first, page;
 
 	needs_hold(HOLD_WORK);
 	begin();
+	full = kmsg_count(LOG_RESTARTING);
 	page = map_with_ats(&dev_a, 1);
 	first = map_with_ats(&dev_b, 600);
 	for (u32 i = 0; i < 600; i++)
@@ -490,6 +520,7 @@ static void s_amd_overflow(void)
 	ep_cmd(&dev_b, EP_START, first, 0xbad);
 	check(wait_for(log_flooded, &dev_b, 10000), "log-was-flooded", "%u writes blocked",
 	      ctl_read(&dev_b, CTL_STALE_BLOCKED));
+	check_ge(kmsg_count(LOG_RESTARTING) - full, 1, "log-was-full");
 	wedge(&dev_a, WEDGE_UNTIL_RESET);
 	u = unmap(CPU_CULPRIT, page, 1, REUSED);
 	check_eq(u.bad_pages, 0, "reused-pages-damaged");
@@ -2276,6 +2307,7 @@ const struct scenario scenarios[] = {
 	{ "amd_event_after", "amd", s_amd_event_after },
 	{ "amd_halt", "amd", s_amd_halt },
 	{ "amd_drop_wait", "amd", s_amd_drop_wait },
+	{ "amd_lines", "amd", s_amd_lines },
 	{ "amd_overflow", "amd", s_amd_overflow },
 	{ "failing_reset", "slow", s_failing_reset },
 	{ "param_report", "report", s_param_report },
