@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# check-module.sh: the SMMUv3 driver as a module links with its backend, and
-# the core, which is built in, exports all that it needs. KTAP on stdout.
+# check-module.sh: the SMMUv3 driver as a module links with its backend, the
+# core, which is built in, exports all that it needs, and a machine that loads
+# the driver from its initramfs passes some scenarios. KTAP on stdout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$IQ_ROOT/scripts/ktap.sh"
@@ -51,10 +52,17 @@ guide_lists_them()
 	return $status
 }
 
-ktap_plan 4
+scenarios_pass()
+{
+	"$IQ_ROOT/tests/guest/run.sh" scenarios --kernel module
+}
+
+"$IQ_ROOT/scripts/build-qemu.sh" >&2
+ktap_plan 5
 ktap_case "the backend is in the driver's module" backend_is_in
 ktap_case "the exports suffice" exports_suffice
 ktap_case "exports are GPL only" gpl_only
 ktap_case "the integrator's guide lists the exports" guide_lists_them
+ktap_case "the scenarios pass with the driver as a module" scenarios_pass
 printf '# taken by arm_smmu_v3.ko: %s\n' $(taken)
 ktap_end

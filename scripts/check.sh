@@ -69,7 +69,7 @@ suite_kunit() { scripts/kunit.sh "${archs[@]/x86/x86_64}"; }
 suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
 suite_mutants() { tests/guest/run.sh mutants ${VENDOR:+--vendor "$VENDOR"}; }
 
-all="build style sources graft series kabi text static rules models faultmodel kunit scenarios mutants"
+all="build style sources graft series kabi text static rules models faultmodel kunit module scenarios mutants"
 [ -z "${KERNELS:-}" ] || all="$all matrix"
 [ $# -gt 0 ] || set -- $all
 archs=()
@@ -83,7 +83,7 @@ for vendor in ${vendors//,/ }; do
 	[[ " ${archs[*]} " = *" $arch "* ]] || archs+=("$arch")
 done
 for name; do
-	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect module distro matrix"
+	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect distro matrix"
 done
 
 take_lock check

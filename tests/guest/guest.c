@@ -447,6 +447,7 @@ void find_devices(void)
 	unsigned int n = 0;
 	int i, count;
 
+	n_more = 0;
 	count = scandir("/sys/bus/pci/devices", &names, NULL, by_name);
 	for (i = 0; i < count && n_more < MORE; i++) {
 		unsigned int bus, slot, fn;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guest's init: mounts what it needs, loads the test module, runs the
- * scenarios that the kernel command line asks for, and says the outcome as
- * KTAP over a virtio port.
+ * The guest's init: mounts what it needs, loads the SMMU's driver if that is a
+ * module, and the test module, runs the scenarios that the kernel command line
+ * asks for, and says the outcome as KTAP over a virtio port.
  *
  *   iq.run=NAME,NAME... | iq.run=@GROUP   which scenarios
  *   iq.mode=check|demo                    demo: iq.run is what breaks
  *   iq.timeout=MS                         the hardware's invalidation timeout
- *   iq.pasids=1                           there are PASIDs: scalable mode
+ *   iq.pasids=1                           there are PASIDs
  *   iq.vendor=intel|amd|arm               whose IOMMU it is
  *   iq.intremap=0                         interrupts are not remapped
  *   iq.limit=MS                           when an operation counts as stuck
@@ -78,13 +78,24 @@ static bool open_port(void *unused)
 	return port_fd >= 0;
 }
 
-static void load_module(void)
+#define SMMU_MODULE	"/arm_smmu_v3.ko"
+
+static void load_module(const char *path)
 {
-	int fd = open("/iqtest.ko", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
-		die("iqtest.ko");
+		die(path);
 	close(fd);
+}
+
+/* Where the IOMMU's driver is a module, the rest of PCI waits for it. */
+static bool devices_there(void *unused)
+{
+	(void)unused;
+	find_devices();
+	return dev_a.rid && dev_b.rid && dev_c.rid && dev_d.rid &&
+	       ctl_read(&dev_a, CTL_MAGIC) == IQ_CTL_MAGIC_VALUE;
 }
 
 static const char *word_of(const char *line, const char *key, char *buf, size_t size)
@@ -294,15 +305,14 @@ int main(int argc, char **argv)
 	CPU_SET(CPU_INIT, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		die("sched_setaffinity");
+	if (exists(SMMU_MODULE))
+		load_module(SMMU_MODULE);
 	if (!wait_for(open_port, NULL, 10000))
 		die("no virtio port iq.ktap");
 	read_options();
-	load_module();
-	find_devices();
-	if (!dev_a.rid || !dev_b.rid || !dev_c.rid || !dev_d.rid)
-		die("four fault endpoints");
-	if (ctl_read(&dev_a, CTL_MAGIC) != IQ_CTL_MAGIC_VALUE)
-		die("the fault control device");
+	load_module("/iqtest.ko");
+	if (!wait_for(devices_there, NULL, 10000))
+		die("four fault endpoints and the fault control device");
 	snprintf(path, sizeof(path), "%s/iommu_quarantine", dev_a.dir);
 	/* With iommu_quarantine=off there may be no state to show. */
 	grafted = exists(path) || exists("/sys/kernel/debug/iommu_quarantine");

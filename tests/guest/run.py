@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
-    run.sh scenarios [--kernel grafted|plain] [--vendor NAME,... | --machine NAME]
+    run.sh scenarios [--kernel grafted|plain|module] [--vendor NAME,... | --machine NAME]
                      [--only NAME,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
     run.sh mutants [--vendor NAME,...] [--only NAME,...] [--again]
@@ -143,6 +143,11 @@ GROUPS = {
     "arm": "",
     "arm-wide": "",
 }
+
+# With the SMMUv3 driver as a module: what it needs of the core, in one machine.
+MODULE = ("healthy", "wedge_unmap", "recover", "pasid", "shared_domain", "hold_attach",
+          "remove_wedged", "arm_gerror_cpu")
+SMMU_MODULE = "drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko"
 
 # Beyond the two endpoints that every machine has.
 MORE_ENDPOINTS = {"arm-wide": 30}
@@ -379,18 +384,19 @@ def cpio_entry(name, mode, data=b"", rdev=(0, 0)):
     return head + data + b"\0" * (-len(data) % 4)
 
 
-def make_initramfs(init, module, path):
+def make_initramfs(init, modules, path):
     with open(init, "rb") as handle:
         init_data = handle.read()
-    with open(module, "rb") as handle:
-        module_data = handle.read()
     parts = [cpio_entry(d, stat.S_IFDIR | 0o755) for d in ("dev", "proc", "sys")]
     parts += [
         cpio_entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1)),
         cpio_entry("init", stat.S_IFREG | 0o755, init_data),
-        cpio_entry("iqtest.ko", stat.S_IFREG | 0o644, module_data),
-        cpio_entry("TRAILER!!!", 0),
     ]
+    for module in modules:
+        with open(module, "rb") as handle:
+            parts.append(cpio_entry(os.path.basename(module), stat.S_IFREG | 0o644,
+                                    handle.read()))
+    parts.append(cpio_entry("TRAILER!!!", 0))
     with open(path, "wb") as handle:
         handle.write(b"".join(parts))
 
@@ -411,8 +417,10 @@ class Guest:
         work = os.path.join(RUN, arch.prefix + kind)
         os.makedirs(work, exist_ok=True)
         self.initramfs = os.path.join(work, "initramfs.cpio")
-        make_initramfs(build_init(work, arch.cross), build_module(self.build, work, arch),
-                       self.initramfs)
+        modules = [build_module(self.build, work, arch)]
+        if kind == "module":
+            modules.append(os.path.join(self.build, SMMU_MODULE))
+        make_initramfs(build_init(work, arch.cross), modules, self.initramfs)
         self.kernel_is = content_hash(self.kernel)
 
     def mutant(self, name, path, text):
@@ -444,7 +452,7 @@ class Vm:
 
     def command(self):
         machine = MACHINES[self.machine]
-        strict = STRICT if self.guest.kind == "grafted" else "panic=-1"
+        strict = STRICT if self.guest.kind != "plain" else "panic=-1"
         append = (f"{machine.arch.append} loglevel=6 {machine.append} iommu.strict=1 "
                   f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
@@ -798,6 +806,19 @@ def grafted_jobs(guest, machines, only, ktap, _again, matrix):
     return jobs
 
 
+def module_jobs(guest, _machines, only, ktap, _again, _matrix):
+    """The SMMUv3 driver, loaded by init."""
+    names = [n for n in MODULE if not only or n in only]
+
+    def job():
+        vm = Vm(guest, "arm", "module", f"iq.run={','.join(names)}", deadline=300,
+                idle=120).run()
+        for result in results_of(vm, names):
+            ktap.add("module/arm/", result)
+
+    return [(names, job)] if names else []
+
+
 def judge_plain(result, want):
     """Turns what happened on the ungrafted kernel into a verdict."""
     if want is None:
@@ -865,8 +886,8 @@ def cmd_scenarios(args):
     jobs, total = [], 0
     ktap, matrix = Ktap(), Matrix(vendors)
     for kind in kinds:
-        make = grafted_jobs if kind == "grafted" else plain_jobs
-        machines = [args.machine] if args.machine else [
+        make = {"grafted": grafted_jobs, "plain": plain_jobs, "module": module_jobs}[kind]
+        machines = ["arm"] if kind == "module" else [args.machine] if args.machine else [
             m for v in vendors for m in (VENDORS[v] if kind == "grafted" else VENDORS[v][:1])]
         for arch in (X86, ARM64):
             of_arch = [m for m in machines if MACHINES[m].arch is arch]
@@ -1299,7 +1320,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     sub = parser.add_subparsers(dest="command", required=True)
     p = sub.add_parser("scenarios")
-    p.add_argument("--kernel", choices=("grafted", "plain"), help="default: both")
+    p.add_argument("--kernel", choices=("grafted", "plain", "module"),
+                   help="default: the first two")
     vendor = {"metavar": "NAME,...", "help": "default: all there are"}
     which = p.add_mutually_exclusive_group()
     which.add_argument("--vendor", **vendor)
