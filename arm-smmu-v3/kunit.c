@@ -337,19 +337,9 @@ static void smmu_stop(struct iq_fixture *fx)
 static int smmu_bind(struct iq_fixture *fx, struct pci_dev *pdev)
 {
 	struct smmu_hw *hw = fx->hw;
-	u32 sid = pci_dev_id(pdev);
-	int ret;
 
-	/* As firmware's parsers do it */
-	scoped_guard(mutex, &iommu_probe_device_lock) {
-		ret = iommu_fwspec_init(&pdev->dev, hw->fwnode);
-		if (!ret)
-			ret = iommu_fwspec_add_ids(&pdev->dev, &sid, 1);
-		if (ret)
-			return ret;
-		pdev->dev.iommu->fwspec->flags |= IOMMU_FWSPEC_PCI_RC_ATS;
-	}
-	return iommu_probe_device(&pdev->dev);
+	return quarantine_kunit_bind(&pdev->dev, hw->fwnode, pci_dev_id(pdev),
+				     IOMMU_FWSPEC_PCI_RC_ATS);
 }
 
 static int smmu_leaks(struct iq_fixture *fx)
@@ -934,3 +924,5 @@ static struct kunit_suite smmu_suite = {
 };
 
 kunit_test_suites(&smmu_conformance_suite, &smmu_suite);
+
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

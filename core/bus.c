@@ -22,6 +22,7 @@
  * not taken: the devices are found in the table of the quarantine.
  */
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/iommu.h>
 #include <linux/pci.h>
@@ -128,6 +129,7 @@ void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
 {
 	walk_below(bridge, bus_open, 0);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_bus_prepare);
 
 /**
  * iommu_quarantine_bus_done() - the reset of a bus is over
@@ -142,6 +144,7 @@ int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc)
 	walk_below(bridge, bus_close, rc);
 	return rc;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_bus_done);
 
 /**
  * iommu_quarantine_restoring() - the state of a device is about to be restored
@@ -161,6 +164,7 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 	quarantine_close_deferred(q, pdev);
 	quarantine_put(q);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restoring);
 
 /**
  * iommu_quarantine_recovery_end() - pcie_do_recovery() is about to return
@@ -174,3 +178,4 @@ void iommu_quarantine_recovery_end(struct pci_dev *bridge)
 {
 	walk_below(bridge, bus_end, 0);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_recovery_end);

@@ -24,6 +24,7 @@
 
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/device.h>
 #include <linux/init.h>
 #include <linux/iommu.h>
@@ -52,9 +53,15 @@ static BLOCKING_NOTIFIER_HEAD(quarantine_notifiers);
 static DEFINE_MUTEX(backends_lock);
 static LIST_HEAD(backends);
 
-static enum quarantine_policy policy __ro_after_init = Q_POLICY_QUARANTINE;
-static enum iommu_last_resort last_resort __ro_after_init =
-	IOMMU_LAST_RESORT_PANIC;
+/* Tests try what the administrator may ask for */
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_KUNIT_TEST)
+#define __option
+#else
+#define __option	__ro_after_init
+#endif
+
+static enum quarantine_policy policy __option = Q_POLICY_QUARANTINE;
+static enum iommu_last_resort last_resort __option = IOMMU_LAST_RESORT_PANIC;
 
 static const char * const policy_names[] = {
 	[Q_POLICY_OFF]		= "off",
@@ -135,6 +142,25 @@ enum iommu_last_resort iommu_quarantine_last_resort(void)
 	return last_resort;
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_last_resort);
+
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_KUNIT_TEST)
+/**
+ * quarantine_kunit_options() - as if the machine was booted with them
+ * @new: the options from now on
+ *
+ * Context: process; nothing else of the quarantine is at work.
+ * Return: what they were before.
+ */
+struct quarantine_options quarantine_kunit_options(struct quarantine_options new)
+{
+	struct quarantine_options old = { policy, last_resort };
+
+	policy = new.policy;
+	last_resort = new.last_resort;
+	return old;
+}
+EXPORT_SYMBOL_IF_KUNIT(quarantine_kunit_options);
+#endif
 
 const char *quarantine_cause_name(enum iommu_broken_cause cause)
 {

@@ -12,6 +12,8 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
+struct device_attribute;
+struct fwnode_handle;
 struct pci_dev;
 struct task_struct;
 
@@ -29,6 +31,12 @@ enum quarantine_policy {
 	Q_POLICY_REPORT,	/* tell, change nothing */
 	Q_POLICY_QUARANTINE,	/* fence, block, wait for a reset */
 	Q_POLICY_PANIC,		/* stop the machine at the first report */
+};
+
+/* What the administrator asked for at boot */
+struct quarantine_options {
+	enum quarantine_policy policy;
+	enum iommu_last_resort last_resort;
 };
 
 /* Configuration space bits that a reset must clear, see reset.c */
@@ -126,6 +134,7 @@ u64 quarantine_counter(enum iommu_quarantine_counter counter);
 void quarantine_debug_hold_work(struct quarantine *q);
 void quarantine_debug_release(void);
 u64 quarantine_debug_wait_bound(void);
+extern u64 quarantine_debug_bound_ns;
 #else
 static inline void quarantine_debug_hold_work(struct quarantine *q)
 {
@@ -141,7 +150,15 @@ static inline u64 quarantine_debug_wait_bound(void)
 }
 #endif
 
-int quarantine_fail_ats(struct device *dev);
-void quarantine_fail_ats_times(int times);
+/* for tests */
+ssize_t quarantine_fault_write(struct file *file, const char __user *user,
+			       size_t len, loff_t *pos);
+void quarantine_fault_times(int times);
+int quarantine_kunit_bind(struct device *dev, struct fwnode_handle *fwnode,
+			  u32 id, u32 flags);
+struct device_attribute *quarantine_kunit_attr(const char *name);
+void quarantine_kunit_settle(struct device *dev);
+struct quarantine_options quarantine_kunit_options(struct quarantine_options new);
+int quarantine_kunit_wait_bound(u64 ns);
 
 #endif /* __IOMMU_QUARANTINE_CORE_H */

@@ -98,7 +98,7 @@ def is_makefile(name):
 def names_something_absent(line, folder, plan, present):
     """Does this Makefile line name objects or folders of ours that are not
     there yet?"""
-    match = re.match(r"[\w$().-]+\s*[+:]?=\s*(.*)$", line)
+    match = re.match(r"[\w$()., -]+?\s*[+:]?=\s*(.*)$", line)
     if not match:
         return False
     for word in match[1].split():

@@ -705,13 +705,18 @@ static void iq_body_pasid(struct kunit *test)
 static void iq_body_pretended(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	const char *name = pci_name(d->pdev);
 
 	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
 		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_FAULT");
 	/* Off unless it is asked for */
-	KUNIT_EXPECT_EQ(test, iq_pretend(d, 0), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, name, 0), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, "nobody", 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, "ffff:ff:1f.7", 1), -ENODEV);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, "a name longer than that of any device", 1),
+			-EINVAL);
 	iq_expect_in_service(test, d);
-	KUNIT_ASSERT_EQ(test, iq_pretend(d, 1), 0);
+	KUNIT_ASSERT_EQ(test, iq_pretend(d, name, 1), strlen(name));
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	WRITE_ONCE(d->fenced, true);
 	iq_await_state(test, d, "quarantined");
