@@ -319,6 +319,11 @@ static void amd_stop(struct iq_fixture *fx)
 	kfree(hw);
 }
 
+static void amd_irq(struct iq_fixture *fx)
+{
+	amd_iommu_int_thread_evtlog(0, &amd_hw_of(fx)->iommu);
+}
+
 static int amd_leaks(struct iq_fixture *fx)
 {
 	return atomic_read(&amd_quarantine_active) +
@@ -330,6 +335,7 @@ static const struct iq_vendor amd_vendor = {
 	.start = amd_start,
 	.stop = amd_stop,
 	.allows = amd_allows,
+	.irq = amd_irq,
 	.step = amd_step,
 	.leaks = amd_leaks,
 };
