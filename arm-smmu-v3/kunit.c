@@ -37,6 +37,17 @@ struct hw_queue {
 	unsigned int commands;
 };
 
+/*
+ * A stream table entry, looked at whenever the SMMU might look: what it uses of
+ * it is that of one of the known ones, or it is not valid.
+ */
+struct smmu_watch {
+	struct arm_smmu_ste *ste;
+	struct arm_smmu_ste known[3];
+	unsigned int looks;
+	unsigned int torn;
+};
+
 struct smmu_hw {
 	struct iq_fixture *fx;
 	struct platform_device *pdev;
@@ -49,6 +60,8 @@ struct smmu_hw {
 	/* how it behaves */
 	unsigned int hold_syncs;	/* goes on when so many are queued */
 	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
+	struct smmu_watch *watch;
+	bool silent;			/* consumes nothing, says nothing */
 	/* what it has done */
 	bool raised;			/* that, and nobody has come yet */
 	unsigned int errors;
@@ -103,6 +116,37 @@ static bool smmu_pasid_allows(struct iq_dev *d, u32 pasid)
 	return cd && le64_to_cpu(cd->data[0]) & CTXDESC_CD_0_V &&
 	       FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(hw_ste(d)->data[0])) ==
 	       STRTAB_STE_0_CFG_S1_TRANS;
+}
+
+static bool ste_is(const struct arm_smmu_ste *ste,
+		   const struct arm_smmu_ste *known)
+{
+	struct arm_smmu_ste used = {};
+	int i;
+
+	arm_smmu_get_ste_used(known->data, used.data);
+	for (i = 0; i < ARRAY_SIZE(ste->data); i++)
+		if ((ste->data[i] ^ known->data[i]) & used.data[i])
+			return false;
+	return true;
+}
+
+static void hw_watch(struct smmu_watch *watch)
+{
+	struct arm_smmu_ste ste;
+	int i;
+
+	if (!watch)
+		return;
+	for (i = 0; i < ARRAY_SIZE(ste.data); i++)
+		ste.data[i] = READ_ONCE(watch->ste->data[i]);
+	watch->looks++;
+	if (!(ste.data[0] & cpu_to_le64(STRTAB_STE_0_V)))
+		return;
+	for (i = 0; i < ARRAY_SIZE(watch->known); i++)
+		if (ste_is(&ste, &watch->known[i]))
+			return;
+	watch->torn++;
 }
 
 /* ---- command queues ---- */
@@ -208,7 +252,7 @@ static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
 
 	if (hq->stopped && !hw_error_active(hq))
 		hq->stopped = false;
-	if (hq->stopped)
+	if (hq->stopped || hw->silent)
 		return;
 	cons = hw_position(hw_cons(hq));
 	prod = hw_position(hw_prod(hq));
@@ -232,6 +276,7 @@ static void smmu_hardware(struct arm_smmu_device *smmu)
 		return;
 	scoped_guard(raw_spinlock_irqsave, &hw->lock) {
 		iq_look(hw->fx);
+		hw_watch(hw->watch);
 		hw_run(hw, &hw->own);
 		if (hw->vcmdq.q)
 			hw_run(hw, &hw->vcmdq);
@@ -301,8 +346,6 @@ static int smmu_start(struct iq_fixture *fx)
 	hw->own.q = &smmu->cmdq.q;
 	hw->own.gerror = hw->page + ARM_SMMU_GERROR;
 	hw->own.gerrorn = hw->page + ARM_SMMU_GERRORN;
-	if (smmu_unit(smmu))
-		smmu_unit(smmu)->lost = false;
 	platform_set_drvdata(hw->pdev, smmu);
 	smmu_hw = hw;
 	smmu_kunit_hardware = smmu_hardware;
@@ -881,6 +924,111 @@ static void smmu_test_ste(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, hw_ste(d), &before, sizeof(before));
 }
 
+/*
+ * At every instant fenced or sane: from healthy to fenced, blocked and back the
+ * SMMU sees no entry but these, whatever it reads meanwhile.
+ */
+static void smmu_test_ste_transitions(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct iommu_domain *domain;
+	struct smmu_watch *watch;
+	int i, ret;
+
+	domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, watch);
+	watch->ste = hw_ste(d);
+	watch->known[0] = *watch->ste;
+	watch->known[1] = *watch->ste;
+	watch->known[1].data[1] &= ~cpu_to_le64(STRTAB_STE_1_EATS);
+	arm_smmu_make_abort_ste(&watch->known[2]);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->watch = watch;
+
+	for (i = 0; i < 4; i++) {
+		iq_break(test, d);
+		/* An attach may come before the work, or be refused */
+		ret = iommu_attach_device(domain, iq_device(d));
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+		if (ret)
+			ret = iommu_attach_device(domain, iq_device(d));
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		iq_expect_in_service(test, d);
+		iommu_detach_device(domain, iq_device(d));
+	}
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->watch = NULL;
+	KUNIT_EXPECT_GT(test, watch->looks, 0);
+	KUNIT_EXPECT_EQ(test, watch->torn, 0);
+	iommu_domain_free(domain);
+}
+
+/* Neither an answer nor a timeout, until it answers again */
+static void smmu_silent(struct kunit *test, enum iommu_last_resort last_resort)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	bool cut_off = last_resort == IOMMU_LAST_RESORT_BUSMASTER;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, last_resort);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_expect_last_resort(test, d, cut_off);
+	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->lost);
+
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	KUNIT_EXPECT_EQ(test, iq_may_translate(d), !cut_off);
+	if (cut_off)
+		iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void smmu_test_silent_none(struct kunit *test)
+{
+	smmu_silent(test, IOMMU_LAST_RESORT_NONE);
+}
+
+static void smmu_test_silent_busmaster(struct kunit *test)
+{
+	smmu_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
+}
+
+/* So many commands that there is no room any more: the driver gives up */
+static void smmu_test_silent_full(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[CMDQ_BATCH_ENTRIES - 1];
+	int i, ret = 0;
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(hw->silent, true);
+	for (i = 0; i < ARRAY_SIZE(cmds); i++)
+		cmds[i] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+	for (i = 0; i < 4 && !ret; i++)
+		ret = __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
+						    cmds, ARRAY_SIZE(cmds),
+						    false);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->dropped);
+
+	/* What was dropped is lost for good: it never counts as being back */
+	WRITE_ONCE(hw->silent, false);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->lost);
+	smmu_unit(&the_smmu)->dropped = false;
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+}
+
 /* Without the check of translated requests no entry could shut it out */
 static void smmu_test_no_check(struct kunit *test)
 {
@@ -912,6 +1060,10 @@ static struct kunit_case smmu_cases[] = {
 #endif
 	KUNIT_CASE(smmu_test_ats_always_on),
 	KUNIT_CASE(smmu_test_ste),
+	KUNIT_CASE(smmu_test_ste_transitions),
+	KUNIT_CASE(smmu_test_silent_none),
+	KUNIT_CASE(smmu_test_silent_busmaster),
+	KUNIT_CASE(smmu_test_silent_full),
 	KUNIT_CASE(smmu_test_no_check),
 	{}
 };
