@@ -24,6 +24,7 @@
 
 enum amd_event_when {
 	EVENT_BEFORE,	/* the log is written, then the wait stores */
+	EVENT_DURING,	/* the log is written, and the wait stores much later */
 	EVENT_AFTER,	/* the wait stores, and the log is written later */
 	EVENT_NEVER,	/* the log was full */
 	EVENT_NAMELESS,	/* names a device that nobody knows */
@@ -39,6 +40,7 @@ struct amd_hw {
 	u64 timeout_ns;
 	bool halts;		/* the command buffer stops at an event */
 	bool drops_wait;	/* an event takes the wait behind it along */
+	bool silent;		/* executes nothing, says nothing */
 	/* what it has done */
 	u16 late[8];		/* not answered, on its way */
 	u32 late_cmd[8];
@@ -46,7 +48,9 @@ struct amd_hw {
 	u64 deadline;
 	u16 told;		/* event to be logged at ... */
 	u64 tell_at;		/* ... this time */
+	u64 store_at;		/* no wait stores before */
 	bool drop;
+	bool overflown;		/* the log was full and stands still */
 	unsigned int events;
 	unsigned int waits;
 	unsigned int devtlbs;
@@ -90,8 +94,14 @@ static void hw_log(struct amd_hw *hw, u64 event, u64 address)
 	u32 next = (tail + EVTLOG_ENTRY_SIZE) % amd_iommu_evtlog_size;
 	u64 *entry = (u64 *)(hw->iommu.evt_buf + tail);
 
-	if (next == reg_get(hw, MMIO_EVT_HEAD_OFFSET))
+	if (hw->overflown)
 		return;
+	if (next == reg_get(hw, MMIO_EVT_HEAD_OFFSET)) {
+		hw->overflown = true;
+		reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN |
+			MMIO_STATUS_EVT_INT_MASK | MMIO_STATUS_EVT_OVERFLOW_MASK);
+		return;
+	}
 	WRITE_ONCE(entry[1], address);
 	/* The type last, see erratum 732 */
 	smp_wmb();
@@ -116,6 +126,9 @@ static void hw_expire(struct amd_hw *hw, u64 now)
 
 	for (i = 0; i < hw->nr_late; i++) {
 		switch (hw->when) {
+		case EVENT_DURING:
+			hw->store_at = now + 20 * NSEC_PER_MSEC;
+			fallthrough;
 		case EVENT_BEFORE:
 			hw_log_timeout(hw, hw->late[i], hw->late_cmd[i]);
 			break;
@@ -170,7 +183,7 @@ static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where, u64 now)
 		hw->late_cmd[hw->nr_late++] = where;
 		return true;
 	case CMD_COMPL_WAIT:
-		if (hw->nr_late)
+		if (hw->nr_late || now < hw->store_at)
 			return false;
 		if (hw->drop) {
 			hw->drop = false;
@@ -201,13 +214,19 @@ static void amd_step(struct iq_fixture *fx)
 	status = reg_get(hw, MMIO_STATUS_OFFSET);
 	if (status == (MMIO_STATUS_EVT_INT_MASK | MMIO_STATUS_EVT_OVERFLOW_MASK))
 		reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
+	/* The driver starts the log again by this alone */
+	if (status == MMIO_STATUS_EVT_OVERFLOW_MASK) {
+		reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
+		WRITE_ONCE(hw->overflown, false);
+	}
 	if (hw->tell_at && now >= hw->tell_at) {
 		hw->tell_at = 0;
 		hw_log_timeout(hw, hw->told, 0);
 	}
 	if (hw->nr_late && now >= hw->deadline)
 		hw_expire(hw, now);
-	if (!(reg_get(hw, MMIO_CONTROL_OFFSET) & BIT(CONTROL_CMDBUF_EN)))
+	if (READ_ONCE(hw->silent) ||
+	    !(reg_get(hw, MMIO_CONTROL_OFFSET) & BIT(CONTROL_CMDBUF_EN)))
 		return;
 	if (!(reg_get(hw, MMIO_STATUS_OFFSET) & AMD_RUN))
 		reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
@@ -282,7 +301,6 @@ static int amd_start(struct iq_fixture *fx)
 	reg_set(hw, MMIO_CONTROL_OFFSET, BIT(CONTROL_CMDBUF_EN));
 	reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
 	amd_quarantine_log_reset(iommu);
-	amd_unit(iommu)->lost = false;
 	amd_unit(iommu)->verified = 0;
 
 	list_add_tail(&seg->list, &amd_iommu_pci_seg_list);
@@ -373,6 +391,7 @@ static void amd_test_event_when(struct kunit *test)
 		const char *cause;
 	} ways[] = {
 		{ EVENT_BEFORE, "ats-invalidation-timeout" },
+		{ EVENT_DURING, "ats-invalidation-timeout" },
 		{ EVENT_AFTER, "ats-invalidation-timeout" },
 		{ EVENT_NEVER, "ats-invalidation-timeout-narrowed" },
 		{ EVENT_NAMELESS, "ats-invalidation-timeout-narrowed" },
@@ -384,7 +403,7 @@ static void amd_test_event_when(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		hw->when = ways[i].when;
 		/* Asked alone, it has a tenth of a second to answer */
-		hw->timeout_ns = (ways[i].when == EVENT_BEFORE ? 20 : 150) *
+		hw->timeout_ns = (ways[i].when <= EVENT_DURING ? 20 : 150) *
 				 NSEC_PER_MSEC;
 		iq_break_and_wait(test, d);
 		KUNIT_EXPECT_STREQ_MSG(test, iq_show(d, "cause"), ways[i].cause,
@@ -512,6 +531,33 @@ static void amd_test_log_wrap(struct kunit *test)
 	}
 }
 
+/* The log is full, and the event is lost: narrowing finds the culprit */
+static void amd_test_overflow(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	unsigned int events;
+	int k;
+
+	hw->timeout_ns = 150 * NSEC_PER_MSEC;
+	for (k = 0; !hw->overflown && k < amd_iommu_evtlog_size; k++)
+		hw_log(hw, (u64)EVENT_TYPE_IO_FAULT << 60 | 0xfff8, k);
+	events = hw->events;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, hw->events, events);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+
+	/* The irq thread empties it and starts it again */
+	amd_iommu_int_thread_evtlog(0, &hw->iommu);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(hw->overflown));
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+}
+
 static void amd_test_dte(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -529,6 +575,66 @@ static void amd_test_dte(struct kunit *test)
 	KUNIT_EXPECT_NE(test, dte->data[1] & BIT_ULL(34), 0);
 	iq_recover(test, d);
 	KUNIT_EXPECT_EQ(test, dte->data[1], before);
+}
+
+/* Neither an answer nor a timeout, until it answers again */
+static void amd_silent(struct kunit *test, enum iommu_last_resort last_resort)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	bool cut_off = last_resort == IOMMU_LAST_RESORT_BUSMASTER;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, last_resort);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_expect_last_resort(test, d, cut_off);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	KUNIT_EXPECT_EQ(test, iq_may_translate(d), !cut_off);
+	if (cut_off)
+		iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void amd_test_silent_none(struct kunit *test)
+{
+	amd_silent(test, IOMMU_LAST_RESORT_NONE);
+}
+
+static void amd_test_silent_busmaster(struct kunit *test)
+{
+	amd_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
+}
+
+/* So many commands that there is no room any more: the driver gives up */
+static void amd_test_silent_full(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct iommu_cmd cmd;
+	int i, ret = 0;
+	u64 data;
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(hw->silent, true);
+	amd_quarantine_build_inv_dte(&cmd, d->sid);
+	for (i = 0; i < CMD_BUFFER_ENTRIES && !ret; i++)
+		ret = amd_quarantine_submit(&hw->iommu, &cmd, 1, &data);
+	KUNIT_EXPECT_NE(test, ret, 0);
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->dropped);
+
+	/* What was dropped is lost for good: it never counts as being back */
+	WRITE_ONCE(hw->silent, false);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+	amd_unit(&hw->iommu)->dropped = false;
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
 }
 
 static void amd_test_muted(struct kunit *test)
@@ -554,8 +660,12 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_irq_thread),
 	KUNIT_CASE(amd_test_event_counts_once),
 	KUNIT_CASE(amd_test_log_wrap),
+	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_dte),
 	KUNIT_CASE(amd_test_muted),
+	KUNIT_CASE(amd_test_silent_none),
+	KUNIT_CASE(amd_test_silent_busmaster),
+	KUNIT_CASE(amd_test_silent_full),
 	{}
 };
 
