@@ -57,6 +57,7 @@ suite_graft() { tests/graft/run.sh; }
 suite_series() { tests/series/run.sh; }
 suite_bisect() { scripts/check-bisect.sh; }
 suite_module() { scripts/check-module.sh; }
+suite_kunit-module() { scripts/check-module.sh --kunit; }
 suite_kabi() { tests/kabi/run.sh; }
 suite_distro() { scripts/check-distro.sh; }
 suite_matrix() { scripts/matrix.sh $KERNELS; }
@@ -69,9 +70,6 @@ suite_kunit() { scripts/kunit.sh "${archs[@]/x86/x86_64}"; }
 suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
 suite_mutants() { tests/guest/run.sh mutants ${VENDOR:+--vendor "$VENDOR"}; }
 
-all="build style sources graft series kabi text static rules models faultmodel kunit module scenarios mutants"
-[ -z "${KERNELS:-}" ] || all="$all matrix"
-[ $# -gt 0 ] || set -- $all
 archs=()
 vendors=${VENDOR:-intel,amd,arm}
 for vendor in ${vendors//,/ }; do
@@ -82,8 +80,14 @@ for vendor in ${vendors//,/ }; do
 	esac
 	[[ " ${archs[*]} " = *" $arch "* ]] || archs+=("$arch")
 done
+
+all="build style sources graft series kabi text static rules models faultmodel kunit module scenarios mutants"
+# That of the SMMUv3
+[[ $vendors = *arm* ]] || all=${all/ module/}
+[ -z "${KERNELS:-}" ] || all="$all matrix"
+[ $# -gt 0 ] || set -- $all
 for name; do
-	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect distro matrix"
+	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect module kunit-module distro matrix"
 done
 
 take_lock check
