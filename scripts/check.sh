@@ -66,7 +66,7 @@ suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
 suite_models() { tests/models/run.sh; }
 suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirname "$(scripts/build-qemu.sh)")"; }
-suite_kunit() { scripts/kunit.sh "${archs[@]/x86/x86_64}"; }
+suite_kunit() { scripts/kunit.sh um um-modules "${archs[@]/x86/x86_64}"; }
 suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
 suite_mutants() { tests/guest/run.sh mutants ${VENDOR:+--vendor "$VENDOR"}; }
 
