@@ -15,6 +15,7 @@
 #include <linux/delay.h>
 #include <linux/iommu-quarantine.h>
 #include <linux/pci.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 
 #include "fixture.h"
@@ -850,6 +851,57 @@ static void iq_body_two_broken(struct kunit *test)
 	iq_expect_in_service(test, o);
 }
 
+static struct iommu_domain *iq_domain_for_pasids(struct kunit *test,
+						 struct iq_dev *d)
+{
+	struct iommu_domain *domain;
+
+	domain = iommu_paging_domain_alloc_flags(iq_device(d),
+						 IOMMU_HWPT_ALLOC_PASID);
+	if (IS_ERR(domain))
+		domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	return domain;
+}
+
+static void iq_break_with_pasid(struct kunit *test, struct iq_dev *d, u32 pasid)
+{
+	struct iq_fixture *fx = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+}
+
+/* The test's own process, beside a domain of the function itself */
+static struct iommu_sva *iq_bind(struct kunit *test, struct iq_dev *d)
+{
+	struct iommu_sva *bond;
+
+	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
+	bond = iommu_sva_bind_device(iq_device(d), current->mm);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bond);
+	return bond;
+}
+
+static void iq_break_with_process(struct kunit *test, struct iq_dev *d)
+{
+	struct iommu_domain *domain;
+	struct iommu_sva *bond;
+
+	KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
+	domain = iq_domain_for_pasids(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_attach_device(domain, iq_device(d)), 0);
+	bond = iq_bind(test, d);
+	iq_break_with_pasid(test, d, iommu_sva_get_pasid(bond));
+	iommu_sva_unbind_device(bond);
+	iq_expect_in_service(test, d);
+	iommu_detach_device(domain, iq_device(d));
+	iommu_domain_free(domain);
+}
+
 /* C6 */
 static void iq_body_pasid(struct kunit *test)
 {
@@ -860,18 +912,14 @@ static void iq_body_pasid(struct kunit *test)
 
 	if (!fx->vendor->pasid_allows)
 		kunit_skip(test, "this instance's hardware has no PASIDs");
-	domain = iommu_paging_domain_alloc_flags(iq_device(d),
-						 IOMMU_HWPT_ALLOC_PASID);
-	if (IS_ERR(domain))
-		domain = iommu_paging_domain_alloc(iq_device(d));
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	if (fx->vendor->sva) {
+		iq_break_with_process(test, d);
+		return;
+	}
+	domain = iq_domain_for_pasids(test, d);
 	KUNIT_ASSERT_EQ(test, iommu_attach_device_pasid(domain, iq_device(d),
 							pasid, NULL), 0);
-	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
-	iq_break_and_wait(test, d);
-	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
-	iq_recover(test, d);
-	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_break_with_pasid(test, d, pasid);
 	iommu_detach_device_pasid(domain, iq_device(d), pasid);
 	iommu_domain_free(domain);
 	iq_expect_in_service(test, d);

@@ -68,8 +68,9 @@ static void cfg_init(struct iq_dev *d)
 
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16, 4);
 	cfg_set(d, CFG_ATS + PCI_ATS_CAP, PCI_ATS_CAP_PAGE_ALIGNED, 2);
-	if (!d->fx->vendor->pasid_allows)
+	if (!d->pasids)
 		return;
+	cfg_set(d, CFG_PCIE + PCI_EXP_DEVCAP2, PCI_EXP_DEVCAP2_EE_PREFIX, 4);
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16 | CFG_PASID << 20, 4);
 	cfg_set(d, CFG_PASID, PCI_EXT_CAP_ID_PASID | 1 << 16, 4);
 	cfg_set(d, CFG_PASID + PCI_PASID_CAP, 8 << 8, 2);
@@ -603,6 +604,16 @@ void iq_unplug(struct iq_dev *d)
 }
 EXPORT_SYMBOL_IF_KUNIT(iq_unplug);
 
+/* Take a function out, and put one in its place that has PASIDs */
+int iq_plug_pasids(struct iq_dev *d)
+{
+	iq_unplug(d);
+	d->pasids = true;
+	cfg_init(d);
+	return iq_plug(d);
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_plug_pasids);
+
 /* The CPU on which the hardware runs; everybody else is kept off it */
 static int iq_hw_cpu(void)
 {
@@ -684,6 +695,7 @@ struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor)
 		fx->dev[i].fx = fx;
 		fx->dev[i].devfn = devfns[i];
 		fx->dev[i].sid = PCI_DEVID(fx->busnr, devfns[i]);
+		fx->dev[i].pasids = vendor->pasid_allows && !vendor->sva;
 		cfg_init(&fx->dev[i]);
 	}
 	test->priv = fx;

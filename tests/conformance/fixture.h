@@ -36,6 +36,7 @@ enum iq_which {
  * @cfg: configuration space
  * @plugged: answers configuration accesses
  * @gone: ... with all ones
+ * @pasids: has the PASID capability
  * @mute: answers no invalidation
  * @mute_times: nor so many
  * @flr_idle: a function level reset changes nothing
@@ -57,6 +58,7 @@ struct iq_dev {
 	u8 cfg[512];
 	bool plugged;
 	bool gone;
+	bool pasids;
 	bool mute;
 	int mute_times;
 	bool flr_idle;
@@ -78,6 +80,8 @@ struct iq_dev {
  * @probe: bind a new function to the IOMMU, where the bus does not do it
  * @allows: do the tables let the function use ATS at this moment?
  * @pasid_allows: the same of one PASID; NULL where there are none
+ * @sva: a PASID is for a process only, and who has PASIDs gets an identity domain,
+ *	so only a function that a body plugs in for it has them
  * @irq: its interrupt handler runs; NULL where a flush sees what there is to see
  * @step: let the hardware go on; runs in a thread on a CPU of its own. NULL
  *	where it goes on each time the driver polls.
@@ -90,6 +94,7 @@ struct iq_vendor {
 	int (*probe)(struct iq_fixture *fx, struct pci_dev *pdev);
 	bool (*allows)(struct iq_dev *d);
 	bool (*pasid_allows)(struct iq_dev *d, u32 pasid);
+	bool sva;
 	void (*irq)(struct iq_fixture *fx);
 	void (*step)(struct iq_fixture *fx);
 	int (*leaks)(struct iq_fixture *fx);
@@ -135,6 +140,7 @@ struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor);
 void iq_stop(struct kunit *test);
 void iq_power_on(struct iq_dev *d);
 int iq_plug(struct iq_dev *d);
+int iq_plug_pasids(struct iq_dev *d);
 void iq_unplug(struct iq_dev *d);
 
 /* for the vendor's hardware */

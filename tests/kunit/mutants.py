@@ -29,6 +29,7 @@ VTD, AMD, SMMU = guest.VTD, guest.AMD, guest.SMMU
 MOCK_SUITE = "iommu_quarantine_mock"
 VTD_SUITES = "*intel_vtd*"
 AMD_SUITES = "*amd_iommu*"
+AMD_OWN = "amd_iommu_quarantine"
 SMMU_SUITES = "*arm_smmu*"
 
 # name, file, pattern (one match), what takes its place, suites, architecture
@@ -143,6 +144,20 @@ MUTANTS = [
     ("amd-condemned-forgotten", AMD, r"!ret && iommu_quarantine_condemned\(",
      "!ret && false && iommu_quarantine_condemned(",
      AMD_SUITES, "x86_64"),
+    ("amd-index-not-emptied", AMD,
+     r"xa_erase\(&amd_devs, amd_key\(iommu, adev->sids\[i\]\)\);", ";", AMD_OWN, "x86_64"),
+    ("amd-slow-is-dead", AMD, r"if \(took < \(s64\)amd_timeout_ns\(iommu\) / 2 &&",
+     "if (false &&", AMD_OWN, "x86_64"),
+    ("amd-full-log-trusted", AMD, r"amd_log_complete\(iommu, restarts\)\)\n", "true)\n",
+     AMD_OWN, "x86_64"),
+    ("amd-pasids-not-asked", AMD, r"if \(!amd_unit\(adev->iommu\)->overwritten\)", "if (true)",
+     AMD_OWN, "x86_64"),
+    ("amd-pasid-table-gone", AMD, r"if \(dev_data->gcr3_info.gcr3_tbl\) \{", "if (true) {",
+     AMD_OWN, "x86_64"),
+    ("amd-pasid-left-in-tlb", AMD,
+     r"amd_iommu_dev_flush_pasid_pages\(dev_data, pasid, 0, U64_MAX\);", ";", AMD_OWN, "x86_64"),
+    ("amd-pasid-not-given-back", AMD, r"return old && old->type != IOMMU_DOMAIN_BLOCKED;",
+     "return old;", AMD_OWN, "x86_64"),
     # ---- SMMUv3 ----
     ("arm-no-fence", SMMU, r"if \(smmu_is_fenced\(sdev\)\)\n\t\t\tWRITE_ONCE\(ste",
      "if (false)\n\t\t\tWRITE_ONCE(ste", SMMU_SUITES, "arm64"),
