@@ -879,7 +879,6 @@ static void smmu_test_ats_always_on(struct kunit *test)
 	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct arm_smmu_master *master;
-	int ret;
 
 	iq_unplug(d);
 	d->needs_ats = true;
@@ -892,15 +891,16 @@ static void smmu_test_ats_always_on(struct kunit *test)
 	iommu_detach_device(identity, iq_device(d));
 	iq_expect_in_service(test, d);
 
+	/* Fenced for good, and not blocked: the core would refuse the attach */
+	iq_blocking_fails(d, true);
 	iq_break(test, d);
-	ret = iommu_attach_device(identity, iq_device(d));
+	iq_await_state(test, d, "failed");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-	iq_await_state(test, d, "quarantined");
+	iommu_detach_device(identity, iq_device(d));
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-	if (ret)
-		KUNIT_EXPECT_EQ(test, ret, -EBUSY);
-	else
-		iommu_detach_device(identity, iq_device(d));
+	iq_blocking_fails(d, false);
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
 }
