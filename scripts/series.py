@@ -54,8 +54,6 @@ def part_of_created(name):
     if name.startswith(HOME + "/tests/") or \
             os.path.basename(name).startswith(("kunit", ".kunit")):
         return "tests"
-    if name == HOME + "/core/vfio.c":
-        return "vfio"
     if name.startswith(HOME + "/"):
         folder = name[len(HOME) + 1:].split("/")[0]
         if folder in PARTS:

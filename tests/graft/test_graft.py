@@ -97,7 +97,7 @@ class Lab:
         top = os.path.join(self.scratch, f"linux-{self.trees}")
         names = {"Makefile", "Kbuild", "drivers/iommu/iommu.c",
                  "drivers/iommu/Kconfig", "drivers/iommu/Makefile",
-                 "include/linux/iommu.h"}
+                 "include/linux/iommu.h", "include/linux/vfio_pci_core.h"}
         names |= {callout.file for callout in self.callouts}
         for name in sorted(names):
             path = os.path.join(top, name)
