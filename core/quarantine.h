@@ -77,9 +77,9 @@ struct quarantine_proof {
  *	lift that follows in the same task
  * @busy: protects what follows; held across the brackets of resets that nobody
  *	keeps from racing with a removal, so that release can wait for them
- * @bus_brackets: brackets that resets of whole buses have opened, bus.c
+ * @bus_brackets: brackets that resets of whole buses and D3 have opened, bus.c
  * @deferred: those of them whose reset is over, but not the restoring of what
- *	is above the device
+ *	is above the device, and those of D3
  */
 struct quarantine {
 	struct device *dev;

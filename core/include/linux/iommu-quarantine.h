@@ -169,6 +169,8 @@ void iommu_quarantine_bus_prepare(struct pci_dev *bridge);
 int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc);
 void iommu_quarantine_restoring(struct pci_dev *pdev);
 void iommu_quarantine_recovery_end(struct pci_dev *bridge);
+void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked);
+int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc);
 
 #else /* !CONFIG_IOMMU_QUARANTINE */
 
@@ -215,6 +217,8 @@ static inline void iommu_quarantine_reattached(struct device *dev)
 #define iommu_quarantine_reset_done(pdev, probe, rc) \
 	((void)(probe), (void)(rc), pci_dev_reset_iommu_done(pdev))
 #define iommu_quarantine_bus_done(bridge, rc) ((void)(bridge), (rc))
+#define iommu_quarantine_power_up(pdev, locked, rc) \
+	((void)(pdev), (void)(locked), (rc))
 
 static inline void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
 {
@@ -225,6 +229,11 @@ static inline void iommu_quarantine_restoring(struct pci_dev *pdev)
 }
 
 static inline void iommu_quarantine_recovery_end(struct pci_dev *bridge)
+{
+}
+
+static inline void iommu_quarantine_power_down(struct pci_dev *pdev,
+					       bool locked)
 {
 }
 
