@@ -66,6 +66,8 @@ static struct {
 	char skip_reason[256];
 	bool failed;
 	bool lost;
+	bool last;
+	bool forgives;
 } cur;
 
 const char *first_failure(void)
@@ -150,6 +152,26 @@ void again(const char *why)
 void expect_panic(void)
 {
 	emit("# iq: expect-panic %s", cur.name);
+}
+
+void lockdep_is_forgiven(void)
+{
+	cur.forgives = true;
+}
+
+bool forgives_lockdep(void)
+{
+	return cur.forgives;
+}
+
+void shut_down_like_this(void)
+{
+	cur.last = true;
+}
+
+bool shuts_down_like_this(void)
+{
+	return cur.last;
 }
 
 void lost_on_purpose(void)
@@ -753,6 +775,18 @@ int reset_bus(struct device *d)
 	struct iq_dev a = { .bdf = d->rid };
 
 	return (int)job_run(CPU_SECOND, do_reset_bus, &a, sizeof(a), "reset-returned");
+}
+
+static long do_power_cycle(void *arg)
+{
+	return iq(IQ_POWER, arg);
+}
+
+int power_cycle(struct device *d)
+{
+	struct iq_dev a = { .bdf = d->rid };
+
+	return (int)job_run(CPU_SECOND, do_power_cycle, &a, sizeof(a), "power-returned");
 }
 
 void matrix(const char *kind, bool happened, bool lifted)

@@ -84,6 +84,12 @@ enum verdict { PASSED, FAILED, SKIPPED, STUCK, AGAIN };
 enum verdict run_scenario(const char *name, void (*fn)(void));
 const char *first_failure(void);
 const char *skip_reason(void);
+/* What lockdep says from here on is not ours: the scenario breaks nothing. */
+void lockdep_is_forgiven(void);
+bool forgives_lockdep(void);
+/* Nothing is to be healed: the machine is shut down as the scenario has left it. */
+void shut_down_like_this(void);
+bool shuts_down_like_this(void);
 /* A CPU is spinning with irqs off on purpose: nothing more can run here. */
 void lost_on_purpose(void);
 
@@ -178,6 +184,7 @@ struct iq_neighbour neighbour_stop(struct device *d);
 struct iq_beat beat(bool reset);
 
 int reset_bus(struct device *d);	/* pci_reset_bus() */
+int power_cycle(struct device *d);	/* to D3 and back */
 /* The outcome of a kind of reset, for the runner's matrix. */
 void matrix(const char *kind, bool happened, bool lifted);
 

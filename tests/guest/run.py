@@ -30,6 +30,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -131,6 +132,7 @@ GROUPS = {
     "main": "",
     "amd": "",
     "slow": "sysctl.kernel.hung_task_timeout_secs=300",
+    "hotplug": "",
     "report": "iommu_quarantine=report",
     "off": "iommu_quarantine=off",
     "panic": "iommu_quarantine=panic",
@@ -164,6 +166,7 @@ def more_endpoints(names):
 PLAIN = {
     "healthy": None,
     "healthy_neighbour": None,
+    "hotplug_healthy": None,
     "wedge_unmap": "unmap-returned",
     "wedge_irqs_off": "unmap-returned",
     "wedge_writing": "unmap-returned",
@@ -200,6 +203,8 @@ PLAIN = {
     "watchdogs": "unmap-returned",
     # All begin with the same unmap: one stands for them.
     "kind_hot_reset": "unmap-returned",
+    "hotplug_wedged": "remove-returned",
+    "poweroff": "unmap-returned",
     "bus_quiet": "invalidations-in-reset",
     "vfio_reset": "unmap-returned",
     "vfio_dies": "close-returned",
@@ -209,6 +214,7 @@ PLAIN = {
 PLAIN_AMD = {
     "healthy": None,
     "healthy_neighbour": None,
+    "hotplug_healthy": None,
     "wedge_unmap": "reused-pages-damaged",
     "wedge_irqs_off": "reused-pages-damaged",
     "wedge_writing": "stale-writes-after-return",
@@ -235,6 +241,9 @@ PLAIN_AMD = {
     "remove_pending": "reused-pages-damaged",
     "rescan_quarantined": "state-quarantined",
     "rescan_wedged": "page-intact",
+    "hotplug_quarantined": "state-quarantined",
+    "remove_sibling": "reused-pages-damaged",
+    "poweroff": "reused-pages-damaged",
     "amd_event_before": "reused-pages-damaged",
     "amd_event_after": "reused-pages-damaged",
     "amd_halt": "reused-pages-damaged",
@@ -253,6 +262,7 @@ PLAIN_AMD = {
     "kind_hot_reset": "reused-pages-damaged",
     "kind_subordinate": "reused-pages-damaged",
     "kind_aer": "reused-pages-damaged",
+    "kind_power": "reused-pages-damaged",
     "siblings": "reused-pages-damaged",
     "reset_then_dead": "reused-pages-damaged",
     "bus_quiet": "invalidations-in-reset",
@@ -435,6 +445,44 @@ class Guest:
 
 # ---- one virtual machine -----------------------------------------------------
 
+class Monitor:
+    """QEMU's machine protocol, over a pair of sockets."""
+
+    def __init__(self):
+        self.sock, self.theirs = socket.socketpair()
+        self.rest = b""
+        self.shutdown = None     # why the machine ended
+        self.errors = []
+
+    def args(self):
+        fd = self.theirs.fileno()
+        return ["-chardev", f"socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
+
+    def started(self):
+        self.theirs.close()
+        self.sock.setblocking(False)
+        self.tell("qmp_capabilities")
+
+    def tell(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command,
+                                      "arguments": arguments}).encode() + b"\n")
+
+    def read(self):
+        try:
+            while data := self.sock.recv(65536):
+                self.rest += data
+        except (BlockingIOError, ConnectionResetError):
+            pass
+        *lines, self.rest = self.rest.split(b"\n")
+        for message in map(json.loads, lines):
+            if message.get("event") == "SHUTDOWN":
+                self.shutdown = message["data"]["reason"]
+            elif "error" in message:
+                self.errors.append(message["error"]["desc"])
+
+NO_POWER_OFF = "the guest did not power off"
+
+
 class Vm:
     """Runs QEMU to its end or to our deadlines, and collects the lines."""
 
@@ -448,6 +496,7 @@ class Vm:
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
         self.serial = self.base + ".serial"
+        self.monitor = None
         self.ktap = self.base + ".ktap"
 
     def command(self):
@@ -566,12 +615,16 @@ class Vm:
                    for cpu in re.findall(r"hard LOCKUP on cpu (\d+)", text))
 
     def boot(self):
+        self.monitor = Monitor()
+        command = self.command() + self.monitor.args()
         with open(self.base + ".qemu", "w", encoding="utf-8") as log:
-            log.write(" ".join(self.command()) + "\n")
+            log.write(" ".join(command) + "\n")
             log.flush()
-            proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
-                                    stdout=log, stderr=subprocess.STDOUT)
+            proc = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=subprocess.STDOUT,
+                                    pass_fds=[self.monitor.theirs.fileno()])
             try:
+                self.monitor.started()
                 self.watch(proc)
             finally:
                 if proc.poll() is None:
@@ -586,9 +639,12 @@ class Vm:
             ended = proc.poll() is not None
             if self.take():
                 fresh = time.monotonic()
+            self.monitor.read()
             if ended:
                 if not self.done():
                     self.why = f"the machine ended early (QEMU status {proc.returncode})"
+                elif self.monitor.shutdown != "guest-shutdown":
+                    self.why = NO_POWER_OFF
                 return
             now = time.monotonic()
             if self.done():
@@ -596,7 +652,7 @@ class Vm:
                 if self.lines[-1].endswith("lost") or "# iq: done lost" in self.lines:
                     return
                 if now - done_at > 30:
-                    self.why = "the guest did not power off"
+                    self.why = NO_POWER_OFF
                     return
             elif now - start > self.deadline:
                 self.why = f"not finished after {self.deadline} s"
@@ -608,6 +664,12 @@ class Vm:
                 self.why = f"silent for {self.idle} s"
                 return
             time.sleep(0.05)
+
+    def endpoint(self):
+        """Its properties, as the monitor wants them."""
+        words = MACHINES[self.machine].endpoint.strip(",").split(",")
+        return {key: value == "on" if value in ("on", "off") else value
+                for key, value in (word.split("=") for word in words if word)}
 
     def done(self):
         return any(line.startswith("# iq: done") for line in self.lines)
@@ -622,6 +684,9 @@ class Vm:
         fresh = lines[len(self.lines):]
         for line in fresh:
             self.lines.append(line)
+            if line.startswith("# iq: host plug "):
+                self.monitor.tell("device_add", driver="iommu-fault-endpoint",
+                                  bus=line.split()[-1], **self.endpoint())
             if self.on_line:
                 self.on_line(line)
         return len(fresh)
@@ -677,7 +742,7 @@ def results_of(vm, expected):
         else:
             out.append(Result(name, False, f"no result: {vm.why or 'the guest said none'}; "
                               f"see {vm.serial}", detail=detail.get(name, [])))
-    if vm.why == "the guest did not power off":
+    if vm.why == NO_POWER_OFF:
         out[-1].good = False
         out[-1].text += " " + vm.why
     return out
@@ -718,7 +783,7 @@ class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
     KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
-             "reset_subordinate", "aer", "vfio_reset", "vfio_hot_reset", "vfio_close")
+             "reset_subordinate", "aer", "power", "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
         "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
@@ -994,6 +1059,16 @@ MUTANTS = [
     ("no-bus-block", CORE + "bus.c", r"\twalk_below\(bridge, bus_open, 0\);",
      "\tif (false)\n\t\twalk_below(bridge, bus_open, 0);", "bus_quiet",
      "invalidations-in-reset", ("amd",)),
+    ("recovery-count-leaks", "drivers/iommu/iommu.c",
+     r"(?<=list_del\(&device->list\);\n)\t\tquarantine_gdev_remove\(group, device\);\n", "",
+     "remove_sibling", "sibling-attach", ("amd",)),
+    # Whatever is found in the slot is taken for what was removed.
+    ("no-proof-of-a-new-one", CORE + "quarantine.c",
+     r"if \(quarantine_proof_holds\(to_pci_dev\(dev\), &q->proof\)\)", "if (false)",
+     "hotplug_quarantined", "state-healthy", ("amd",)),
+    ("no-power-bracket", CORE + "bus.c",
+     r"\tif \(state == Q_HEALTHY \|\| state == Q_RELEASED \|\| q->deferred\)\n", "\tif (state >= 0)\n",
+     "kind_power", "recovered", ("amd",)),
     ("vfio-owner-not-told", CORE + "vfio.c", r"\t\teventfd_signal\(eventfd->ctx\);\n", "\t\t;\n",
      "vfio_reset", "owner-told", ("amd",)),
     # A reset that says 0 is taken for one: only the first invalidation, which is not

@@ -1013,6 +1013,16 @@ static void s_kind_aer(void)
 	kind("aer", &dev_a, by_aer);
 }
 
+/*
+ * pci_set_power_state() to D3cold and back, as a driver's suspend and resume. No
+ * platform here can turn the power off, so it is D3hot; what it forgets on the way
+ * back is told by the same proof. Red: plain, no-power-bracket.
+ */
+static void s_kind_power(void)
+{
+	kind("power", &dev_a, power_cycle);
+}
+
 static long do_hot_reset(void *arg)
 {
 	return iq(IQ_RESET_BUS, arg);
@@ -1382,6 +1392,151 @@ static void s_rescan_quarantined(void)
 static void s_rescan_wedged(void)
 {
 	rescanned(true);
+}
+
+static bool is_gone(void *d)
+{
+	return !device_present(d);
+}
+
+static bool is_there(void *d)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DRIVER "%s", ((struct device *)d)->bdf);
+	return exists(path);
+}
+
+/* The slot of the port above, by the address of what is in it. */
+static bool slot_of(struct device *d, char *path, size_t size)
+{
+	char file[300], address[16];
+	bool found = false;
+	struct dirent *e;
+	DIR *dir = opendir("/sys/bus/pci/slots");
+
+	while (dir && !found && (e = readdir(dir))) {
+		snprintf(file, sizeof(file), "/sys/bus/pci/slots/%.200s/address", e->d_name);
+		found = read_file(file, address, sizeof(address)) > 0 &&
+			!strncmp(address, d->bdf, strlen(address));
+		snprintf(path, size, "/sys/bus/pci/slots/%.60s/power", e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void unplug(struct device *d)
+{
+	char power[96];
+
+	require(slot_of(d, power, sizeof(power)), "slot-found", "of %s", d->bdf);
+	check_eq((u64)-device_write(d, power, "0", "remove-returned"), 0, "power-off");
+	require(wait_for(is_gone, d, opt.limit_ms), "card-gone", "%s", d->bdf);
+}
+
+/* The runner knows dev_a's port by that name. */
+static void plug(struct device *d)
+{
+	emit("# iq: host plug rp1");
+	require(wait_for(is_there, d, opt.limit_ms), "new-card", "%s", d->bdf);
+}
+
+/*
+ * Control. In 7.3 lockdep sees pciehp take its reset_lock and the lock of rescans
+ * both ways, whenever a slot is emptied, and then it gives up: so that is a machine
+ * of its own.
+ */
+static void s_hotplug_healthy(void)
+{
+	lockdep_is_forgiven();
+	healthy_io(&dev_a);
+	unplug(&dev_a);
+	healthy_io(&dev_b);
+	plug(&dev_a);
+	healthy_io(&dev_a);
+}
+
+/*
+ * C7, C8: the slot is turned off, the card goes, and a new one comes into the same
+ * slot. It starts healthy, whether the old one was in quarantine or had not been
+ * noticed. Red: plain, no-proof-of-a-new-one.
+ */
+static void hotplug(bool early)
+{
+	u32 page;
+
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	if (!early) {
+		unmap(CPU_CULPRIT, page, 1, REUSED);
+		check_quarantined(&dev_a, base_a, 1);
+	}
+	unplug(&dev_a);
+	check_eq(damaged(page, 1, 0), 0, "page-intact");
+	check_innocent(&dev_b, base_b);
+	plug(&dev_a);
+	if (grafted) {
+		require(wait_state(&dev_a, "healthy", opt.limit_ms), "starts-healthy", "%s",
+			dev_a.bdf);
+		check_eq(broken_count(&dev_a), 0, "count-starts-anew");
+	}
+	healthy_io(&dev_a);
+	check_eq((u64)-attach(&dev_a), 0, "attach");
+	check_eq((u64)-detach(&dev_a), 0, "detach");
+	check_innocent(&dev_b, base_b);
+}
+
+static void s_hotplug_quarantined(void)
+{
+	hotplug(false);
+}
+
+/* Red: plain (remove-returned, where the flush hangs or takes its time). */
+static void s_hotplug_wedged(void)
+{
+	hotplug(true);
+}
+
+/*
+ * C8: one of two functions of a group is removed out of quarantine. The other one is
+ * alone then, and no domain is refused to it. Red: plain, recovery-count-leaks.
+ */
+static void s_remove_sibling(void)
+{
+	unsigned int base_c = broken_count(&dev_c), base_d = broken_count(&dev_d);
+
+	begin();
+	break_and_unmap(&dev_c, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_c, base_c, 1);
+	check_eq((u64)-device_write(&dev_c, "remove", "1", "remove-returned"), 0, "remove");
+	check(!device_present(&dev_c), "removed", "%s", dev_c.bdf);
+	check_eq((u64)-attach(&dev_d), 0, "sibling-attach");
+	check_eq((u64)-detach(&dev_d), 0, "sibling-detach");
+	check_innocent(&dev_d, base_d);
+	check_eq((u64)-device_write(&dev_d, "/sys/bus/pci/rescan", "1", "rescan-returned"),
+		 0, "rescan");
+	check_quarantined(&dev_c, 0, 1);
+	check_innocent(&dev_d, base_d);
+	check_eq((u64)-reset_bus(&dev_d), 0, "bus-reset");
+	check_recovered(&dev_c);
+	check_innocent(&dev_d, base_d);
+}
+
+/*
+ * C13: the machine is shut down with a device in quarantine, and with one that is
+ * dead and that nobody has noticed. The runner sees that it powers off. Red: VT-d
+ * without the graft, which does not get here.
+ */
+static void s_poweroff(void)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_FOR_EVER, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	map_with_ats(&dev_b, 8);
+	wedge(&dev_b, WEDGE_FOR_EVER);
+	shut_down_like_this();
 }
 
 static bool is_done(void *job)
@@ -2271,6 +2426,7 @@ const struct scenario scenarios[] = {
 	{ "kind_hot_reset", "main", s_kind_hot_reset },
 	{ "kind_subordinate", "main", s_kind_subordinate },
 	{ "kind_aer", "main", s_kind_aer },
+	{ "kind_power", "main", s_kind_power },
 	{ "bus_quiet", "main", s_bus_quiet },
 	{ "siblings", "main", s_siblings },
 	{ "reset_then_dead", "main", s_reset_then_dead },
@@ -2301,6 +2457,10 @@ const struct scenario scenarios[] = {
 	{ "remove_pending", "main", s_remove_pending },
 	{ "rescan_quarantined", "main", s_rescan_quarantined },
 	{ "rescan_wedged", "main", s_rescan_wedged },
+	{ "hotplug_healthy", "hotplug", s_hotplug_healthy },
+	{ "hotplug_quarantined", "hotplug", s_hotplug_quarantined },
+	{ "hotplug_wedged", "hotplug", s_hotplug_wedged },
+	{ "remove_sibling", "main", s_remove_sibling },
 	{ "admin", "main", s_admin },
 	{ "events", "main", s_events },
 	{ "amd_event_before", "amd", s_amd_event_before },
@@ -2317,6 +2477,7 @@ const struct scenario scenarios[] = {
 	{ "silent_busmaster", "busmaster", s_silent_busmaster },
 	{ "silent_panic", "silent-panic", s_silent_panic },
 	{ "watchdogs", "main", s_watchdogs },
+	{ "poweroff", "main", s_poweroff },
 	{ "silent_back", "silent-back", s_silent_back },
 	{ "amd_silent_full", "amd-full", s_amd_silent_full },
 	{ "arm_gerror_cpu", "arm", s_arm_gerror_cpu },
