@@ -6,6 +6,3 @@ CONFIG_PCIE_PORT=y
 CONFIG_VIRTIO_PCI=y
 CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_SERIAL=y
-# QEMU 10.2 does not link without them: ACPI's CXL code has no stub for its half.
-CONFIG_PXB=y
-CONFIG_CXL=y

@@ -13,6 +13,3 @@ CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_SERIAL=y
 CONFIG_ISA_DEBUG=y
 CONFIG_SERIAL_ISA=y
-# QEMU 10.2 does not link without them: ACPI's CXL code has no stub for its half.
-CONFIG_PXB=y
-CONFIG_CXL=y
