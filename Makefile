@@ -64,7 +64,7 @@ help:
 	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
-	@echo '  make kunit             the tests that run in the kernel; ARCH=x86_64|arm64: on one'
+	@echo '  make kunit             the tests that run in the kernel; ARCH=x86_64|arm64|um: on one'
 	@echo '  make kunit-mutants     a lock, fence or check taken out must turn a KUnit test red'
 	@echo 'Figures:'
 	@echo '  make bench             what a healthy device pays: ratios, grafted against'
