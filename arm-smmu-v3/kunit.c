@@ -390,6 +390,11 @@ static int smmu_leaks(struct iq_fixture *fx)
 	return smmu_quarantine_word & 1;
 }
 
+static void smmu_irq(struct iq_fixture *fx)
+{
+	smmu_kunit_gerror_irq(&the_smmu);
+}
+
 static const struct iq_vendor smmu_vendor = {
 	.name = "arm-smmu-v3",
 	.start = smmu_start,
@@ -397,6 +402,7 @@ static const struct iq_vendor smmu_vendor = {
 	.probe = smmu_bind,
 	.allows = smmu_allows,
 	.pasid_allows = smmu_pasid_allows,
+	.irq = smmu_irq,
 	.leaks = smmu_leaks,
 };
 
@@ -1022,6 +1028,8 @@ static void smmu_test_silent_full(struct kunit *test)
 
 	/* What was dropped is lost for good: it never counts as being back */
 	WRITE_ONCE(hw->silent, false);
+	/* Nobody polls who finds no room with an SMMU that was given up */
+	smmu_hardware(&the_smmu);
 	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
 	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->lost);
 	smmu_unit(&the_smmu)->dropped = false;

@@ -85,6 +85,7 @@ smmu_quarantine_vcmdq_gerror(struct arm_smmu_cmdq *cmdq)
 #if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM_KUNIT_TEST)
 extern void (*smmu_kunit_hardware)(struct arm_smmu_device *smmu);
 int smmu_kunit_init_structures(struct arm_smmu_device *smmu);
+void smmu_kunit_gerror_irq(struct arm_smmu_device *smmu);
 #ifdef CONFIG_TEGRA241_CMDQV
 struct arm_smmu_device *smmu_kunit_smmu(void);
 struct arm_smmu_cmdq *smmu_kunit_cmdqv_start(void __iomem *base);
