@@ -791,6 +791,8 @@ class Matrix:
         "cxl_bus": "no CXL port in these machines; the inner reset is that of 'bus'",
         "dpc": "QEMU 10.0 has no port with DPC; the call-outs in pcie_do_recovery() are "
                "those of 'aer', which runs them",
+        "d3cold": "nothing here turns a slot's power off and on under a bound driver; 'power' "
+                  "asks for D3cold, gets D3hot, and goes by the same call-outs",
     }
     EXPECTED = {"reset": "lifted", "no-reset": "kept"}
 
