@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # The user's trees reach the scripts through the environment.
-export KERNEL QEMU_SRC FORCE CHECK_DEPS IQ_CACHE IQ_JOBS KERNELS KABI_CONFIG KABI_ARCH KABI_QUICK
+export KERNEL QEMU_SRC VENDOR FORCE CHECK_DEPS IQ_CACHE IQ_JOBS KERNELS KABI_CONFIG KABI_ARCH KABI_QUICK
 ifndef IQ_CACHE
 unexport IQ_CACHE
 endif
@@ -23,14 +23,21 @@ ifndef IQ_JOBS
 unexport IQ_JOBS
 endif
 
+comma := ,
+vendors = $(or $(subst $(comma), ,$(VENDOR)),intel amd arm)
+ifneq ($(filter-out intel amd arm,$(vendors)),)
+$(error VENDOR: no such vendor: $(filter-out intel amd arm,$(vendors)); there are: intel, amd, arm)
+endif
+# Whose machines the vendors' are
+archs = $(sort $(patsubst arm,arm64,$(patsubst amd,x86,$(patsubst intel,x86,$(vendors)))))
+
 need_kernel = $(if $(KERNEL),,$(error say which tree: make $@ KERNEL=<tree>))
 
 .PHONY: help
 help:
 	@echo 'See it:'
 	@echo '  make demo              a device stops answering: what the ungrafted and the'
-	@echo '                         grafted kernel make of it, in QEMU; with'
-	@echo '                         VENDOR=intel|amd|arm on one vendor only'
+	@echo '                         grafted kernel make of it, in QEMU'
 	@echo '  make check             all tests; ends with N passed, N failed, N skipped'
 	@echo 'Use it:'
 	@echo '  make graft KERNEL=<tree>      put the project into a kernel source tree'
@@ -47,6 +54,7 @@ help:
 	@echo '  make check-bisect      each commit of the series compiles'
 	@echo '  make check-kabi        what make kabi sees, on made-up objects'
 	@echo '  make check-module      the SMMUv3 driver as a module'
+	@echo '  make check-kunit-module       its KUnit tests as modules, too; linked'
 	@echo '  make check-distro      Debian'\''s full configuration, no new warning'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc, house rules'
@@ -56,11 +64,11 @@ help:
 	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
-	@echo '  make kunit             the tests that run in the kernel; ARCH=x86_64|arm64: on one'
+	@echo '  make kunit             the tests that run in the kernel; ARCH=x86_64|arm64|um: on one'
 	@echo '  make kunit-mutants     a lock, fence or check taken out must turn a KUnit test red'
 	@echo 'Figures:'
 	@echo '  make bench             what a healthy device pays: ratios, grafted against'
-	@echo '                         ungrafted (VENDOR=... as above)'
+	@echo '                         ungrafted'
 	@echo 'Many kernels:'
 	@echo '  make matrix            graft and compile all that the archive has, or'
 	@echo '                         KERNELS="7.2 <tree>"; ARGS="--kunit --distro-config'
@@ -77,6 +85,8 @@ help:
 	@echo 'Variables:'
 	@echo '  KERNEL=<tree>          this kernel instead of the one from Debian'
 	@echo '  QEMU_SRC=<tree>        this QEMU instead of the one from Debian'
+	@echo '  VENDOR=intel|amd|arm   only what concerns this vendor: in demo, check, scenarios,'
+	@echo '                         mutants, bench'
 	@echo '  CHECK_DEPS=0           install nothing, only say what is missing'
 	@echo '  FORCE=1                graft into a kernel newer than the verified ones'
 	@echo '  IQ_CACHE=<dir>         where things go (~/.cache/iommu-quarantine)'
@@ -93,10 +103,10 @@ qemu: deps
 	@scripts/build-qemu.sh
 
 kernel: deps
-	@scripts/build-kernel.sh plain
-	@scripts/build-kernel.sh grafted
-	@scripts/build-kernel.sh plain --arch arm64
-	@scripts/build-kernel.sh grafted --arch arm64
+	@for arch in $(archs); do \
+		scripts/build-kernel.sh plain --arch $$arch && \
+		scripts/build-kernel.sh grafted --arch $$arch || exit; \
+	done
 
 need_out = $(if $(OUT),,$(error say where to: make $@ KERNEL=<tree> OUT=<dir>))
 
@@ -136,10 +146,10 @@ check: deps
 	@scripts/check.sh
 
 scenarios: qemu kernel
-	@tests/guest/run.sh scenarios
+	@tests/guest/run.sh scenarios $(if $(VENDOR),--vendor '$(VENDOR)')
 
 mutants: qemu kernel
-	@tests/guest/run.sh mutants
+	@tests/guest/run.sh mutants $(if $(VENDOR),--vendor '$(VENDOR)')
 
 .PHONY: bench
 bench: qemu

@@ -7,6 +7,7 @@
 #include <linux/iommu-quarantine.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+#include <linux/xarray.h>
 
 #include "amd_iommu.h"
 
@@ -29,6 +30,7 @@ enum amd_state {
  * @cut_off: bus mastering is off at the port above
  * @accused: how often it was; under amd_unit.log_lock
  * @evidence: of the last accusation, written before @state becomes FENCING
+ * @pasids: PASIDs that are attached; what is stored has no meaning
  * @rcu: grace period between release and free
  * @nr_sids: DeviceIDs of the device
  * @sids: its own one first, then its DMA aliases
@@ -42,6 +44,7 @@ struct amd_dev {
 	bool cut_off;
 	unsigned int accused;
 	struct iommu_broken_evidence evidence;
+	struct xarray pasids;
 	struct rcu_head rcu;
 	unsigned int nr_sids;
 	u16 sids[] __counted_by(nr_sids);
@@ -54,6 +57,7 @@ struct amd_dev {
  * @taken: offset of the event that the irq thread takes next; not ahead of @seen
  * @events: IOTLB_INV_TIMEOUT seen
  * @nameless: those of them that name no device of ours
+ * @restarts: how often logging was, after the log had been full
  * @unhealthy: devices that are not AMD_HEALTHY, and who narrows
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
@@ -61,6 +65,7 @@ struct amd_dev {
  * @verified: what the last wait stores that was queued when a window was taken
  * @lost: the IOMMU did not answer within the bound, nor has it since
  * @dropped: commands were dropped meanwhile, since its buffer was full
+ * @overwritten: some of them are not in the buffer any more
  * @nr_window: invalidations in @window
  * @window: those that were not answered in time, as many as the buffer holds;
  *	NULL: it has no ATS device of ours
@@ -71,6 +76,7 @@ struct amd_unit {
 	u32 taken;
 	unsigned int events;
 	unsigned int nameless;
+	unsigned int restarts;
 	atomic_t unhealthy;
 	bool probing;
 	atomic_t narrowing;
@@ -78,6 +84,7 @@ struct amd_unit {
 	u64 verified;
 	bool lost;
 	bool dropped;
+	bool overwritten;
 	unsigned int nr_window;
 	struct iommu_cmd *window;
 };

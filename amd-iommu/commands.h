@@ -39,10 +39,11 @@ void amd_quarantine_build_inv_dte(struct iommu_cmd *cmd, u16 devid)
 }
 
 void amd_quarantine_build_inv_iotlb_all(struct iommu_cmd *cmd,
-					struct iommu_dev_data *dev_data)
+					struct iommu_dev_data *dev_data,
+					ioasid_t pasid, bool gn)
 {
 	build_inv_iotlb_pages(cmd, dev_data->devid, dev_data->ats_qdep, 0,
-			      U64_MAX, IOMMU_NO_PASID, false);
+			      U64_MAX, pasid, gn);
 }
 
 /*

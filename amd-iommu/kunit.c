@@ -7,12 +7,17 @@
  */
 
 #include <kunit/test.h>
+#include <linux/bitfield.h>
 #include <linux/kthread.h>
 #include <linux/llist.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include "amd_iommu.h"
 #include "../../iommu-pages.h"
+#include "../../iommu-priv.h"
 #include "backend.h"
 #include "quarantine.h"
 
@@ -20,12 +25,22 @@
 
 #define AMD_INDEX	(MAX_IOMMUS - 1)
 #define AMD_MMIO	SZ_16K
-#define AMD_RUN		BIT(4)
+#define AMD_CMD_RUN	BIT(4)
+#define AMD_RUN		(AMD_CMD_RUN | MMIO_STATUS_EVT_RUN_MASK)
+#define AMD_PASIDS	255
+
+/*
+ * A wait that counts as long: asked alone a device has a tenth of a second, and
+ * the driver polls ten thousand times, for which a machine that has much else to
+ * do gives it a part of the time only.
+ */
+#define HW_LONG_NS	(400ULL * NSEC_PER_MSEC)
 
 enum amd_event_when {
 	EVENT_BEFORE,	/* the log is written, then the wait stores */
+	EVENT_DURING,	/* the log is written, and the wait stores much later */
 	EVENT_AFTER,	/* the wait stores, and the log is written later */
-	EVENT_NEVER,	/* the log was full */
+	EVENT_NEVER,	/* the log is full */
 	EVENT_NAMELESS,	/* names a device that nobody knows */
 };
 
@@ -39,19 +54,31 @@ struct amd_hw {
 	u64 timeout_ns;
 	bool halts;		/* the command buffer stops at an event */
 	bool drops_wait;	/* an event takes the wait behind it along */
+	bool silent;		/* executes nothing, says nothing */
+	u16 slow;		/* answers, but in its own time */
+	struct iommu_cmd *fill;	/* what others queue while a wait stands */
 	/* what it has done */
 	u16 late[8];		/* not answered, on its way */
 	u32 late_cmd[8];
 	unsigned int nr_late;
 	u64 deadline;
+	u64 answer_at;		/* the slow one's */
 	u16 told;		/* event to be logged at ... */
 	u64 tell_at;		/* ... this time */
+	u64 store_at;		/* no wait stores before */
 	bool drop;
+	bool overflown;		/* the log was full and stands still */
 	unsigned int events;
 	unsigned int waits;
 	unsigned int devtlbs;
-	u64 efr;		/* to be restored */
+	unsigned int of_pasid[AMD_PASIDS];	/* those with a PASID */
+	unsigned int blocked_tlbs;	/* the IOMMU's, of a PASID that is not allowed */
+	/* to be restored */
+	u64 efr;
+	u64 efr2;
 	u8 vasize;
+	int glx;
+	enum protection_domain_mode pgtable;
 };
 
 static struct amd_hw *amd_hw_of(struct iq_fixture *fx)
@@ -69,6 +96,17 @@ static void reg_set(struct amd_hw *hw, int where, u32 val)
 	WRITE_ONCE(*(u32 *)(hw->mmio + where), val);
 }
 
+static u64 hw_now(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
+/* Is there such a time, and is it not over? */
+static bool hw_before(u64 time)
+{
+	return time && hw_now() < time;
+}
+
 static struct dev_table_entry *hw_dte(struct amd_hw *hw, u16 devid)
 {
 	return &hw->seg.dev_table[devid];
@@ -82,6 +120,21 @@ static bool amd_allows(struct iq_dev *d)
 	       READ_ONCE(dte->data[1]) & DTE_FLAG_IOTLB;
 }
 
+/* As hardware reads them: from the device table to the guest's CR3 */
+static bool amd_pasid_allows(struct iq_dev *d, u32 pasid)
+{
+	struct dev_table_entry *dte = hw_dte(amd_hw_of(d->fx), d->sid);
+	u64 lo = READ_ONCE(dte->data[0]), hi = READ_ONCE(dte->data[1]);
+	u64 both = DTE_FLAG_V | DTE_FLAG_GV, *gcr3;
+
+	if ((lo & both) != both)
+		return false;
+	gcr3 = phys_to_virt(FIELD_GET(DTE_GCR3_14_12, lo) << 12 |
+			    FIELD_GET(DTE_GCR3_30_15, hi) << 15 |
+			    FIELD_GET(DTE_GCR3_51_31, hi) << 31);
+	return READ_ONCE(gcr3[pasid]) & GCR3_VALID;
+}
+
 /* ---- the event log ---- */
 
 static void hw_log(struct amd_hw *hw, u64 event, u64 address)
@@ -90,8 +143,14 @@ static void hw_log(struct amd_hw *hw, u64 event, u64 address)
 	u32 next = (tail + EVTLOG_ENTRY_SIZE) % amd_iommu_evtlog_size;
 	u64 *entry = (u64 *)(hw->iommu.evt_buf + tail);
 
-	if (next == reg_get(hw, MMIO_EVT_HEAD_OFFSET))
+	if (hw->overflown)
 		return;
+	if (next == reg_get(hw, MMIO_EVT_HEAD_OFFSET)) {
+		hw->overflown = true;
+		reg_set(hw, MMIO_STATUS_OFFSET, AMD_CMD_RUN |
+			MMIO_STATUS_EVT_INT_MASK | MMIO_STATUS_EVT_OVERFLOW_MASK);
+		return;
+	}
 	WRITE_ONCE(entry[1], address);
 	/* The type last, see erratum 732 */
 	smp_wmb();
@@ -99,7 +158,8 @@ static void hw_log(struct amd_hw *hw, u64 event, u64 address)
 	/* The entry before the tail */
 	smp_wmb();
 	reg_set(hw, MMIO_EVT_TAIL_OFFSET, next);
-	reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN | MMIO_STATUS_EVT_INT_MASK);
+	reg_set(hw, MMIO_STATUS_OFFSET,
+		reg_get(hw, MMIO_STATUS_OFFSET) | MMIO_STATUS_EVT_INT_MASK);
 	hw->events++;
 }
 
@@ -110,12 +170,15 @@ static void hw_log_timeout(struct amd_hw *hw, u16 devid, u64 address)
 
 /* ---- the command buffer ---- */
 
-static void hw_expire(struct amd_hw *hw, u64 now)
+static void hw_expire(struct amd_hw *hw)
 {
 	unsigned int i;
 
 	for (i = 0; i < hw->nr_late; i++) {
 		switch (hw->when) {
+		case EVENT_DURING:
+			hw->store_at = hw_now() + 20 * NSEC_PER_MSEC;
+			fallthrough;
 		case EVENT_BEFORE:
 			hw_log_timeout(hw, hw->late[i], hw->late_cmd[i]);
 			break;
@@ -124,7 +187,7 @@ static void hw_expire(struct amd_hw *hw, u64 now)
 			break;
 		case EVENT_AFTER:
 			hw->told = hw->late[i];
-			hw->tell_at = now + 20 * NSEC_PER_MSEC;
+			hw->tell_at = hw_now() + 20 * NSEC_PER_MSEC;
 			break;
 		case EVENT_NEVER:
 			break;
@@ -134,7 +197,7 @@ static void hw_expire(struct amd_hw *hw, u64 now)
 	hw->drop = hw->drops_wait;
 	if (hw->halts) {
 		reg_set(hw, MMIO_STATUS_OFFSET,
-			reg_get(hw, MMIO_STATUS_OFFSET) & ~AMD_RUN);
+			reg_get(hw, MMIO_STATUS_OFFSET) & ~AMD_CMD_RUN);
 		reg_set(hw, MMIO_CONTROL_OFFSET,
 			reg_get(hw, MMIO_CONTROL_OFFSET) &
 			~BIT(CONTROL_CMDBUF_EN));
@@ -142,9 +205,9 @@ static void hw_expire(struct amd_hw *hw, u64 now)
 }
 
 /* Returns false if the command has to wait */
-static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where, u64 now)
+static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where)
 {
-	u16 devid = cmd[0] & 0xffff;
+	u16 devid = cmd[0] & 0xffff, pasid;
 	struct iq_dev *d;
 	u64 *sem;
 	int i;
@@ -159,19 +222,36 @@ static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where, u64 now)
 		for (i = 0; i < IQ_DEVS; i++)
 			iq_forget(&hw->fx->dev[i]);
 		return true;
+	case CMD_INV_IOMMU_PAGES:
+		if (!(cmd[2] & CMD_INV_IOMMU_PAGES_GN_MASK) || !cmd[0])
+			return true;
+		for (i = 0; i < IQ_DEVS; i++) {
+			d = &hw->fx->dev[i];
+			if (d->pasids && cmd[0] < AMD_PASIDS)
+				hw->blocked_tlbs += !amd_pasid_allows(d, cmd[0]);
+		}
+		return true;
 	case CMD_INV_IOTLB_PAGES:
 		hw->devtlbs++;
+		pasid = (cmd[0] >> 16 & 0xff) << 8 | (cmd[1] >> 16 & 0xff);
+		if (cmd[2] & CMD_INV_IOMMU_PAGES_GN_MASK && pasid < AMD_PASIDS)
+			hw->of_pasid[pasid]++;
+		if (devid == hw->slow)
+			hw->answer_at = hw_now() + HW_LONG_NS;
 		if (iq_ask(iq_find(hw->fx, devid)) ||
 		    hw->nr_late == ARRAY_SIZE(hw->late))
 			return true;
 		if (!hw->nr_late)
-			hw->deadline = now + hw->timeout_ns;
+			hw->deadline = hw_now() + hw->timeout_ns;
 		hw->late[hw->nr_late] = devid;
 		hw->late_cmd[hw->nr_late++] = where;
 		return true;
 	case CMD_COMPL_WAIT:
-		if (hw->nr_late)
+		if (hw->nr_late || hw_before(hw->answer_at) ||
+		    hw_before(hw->store_at))
 			return false;
+		hw->answer_at = 0;
+		hw->store_at = 0;
 		if (hw->drop) {
 			hw->drop = false;
 			return true;
@@ -190,44 +270,76 @@ static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where, u64 now)
 	}
 }
 
+/* As much as there is room for */
+static void hw_fill(struct amd_hw *hw, struct iommu_cmd *cmd, u32 head)
+{
+	u32 room = (head - hw->iommu.cmd_buf_tail) % CMD_BUFFER_SIZE;
+	u64 data;
+
+	/* Two entries stay free, and the last one that is taken is a wait */
+	if (room > 8 * sizeof(*cmd))
+		amd_quarantine_submit(&hw->iommu, cmd, room / sizeof(*cmd) - 4,
+				      &data);
+	WRITE_ONCE(hw->fill, NULL);
+}
+
 static void amd_step(struct iq_fixture *fx)
 {
 	struct amd_hw *hw = amd_hw_of(fx);
-	u64 now = ktime_get_mono_fast_ns();
-	u32 head, status;
+	struct iommu_cmd *fill;
+	u32 head, was, status;
 
 	iq_look(fx);
 	/* Write 1 to clear, by which the driver writes nothing else */
-	status = reg_get(hw, MMIO_STATUS_OFFSET);
-	if (status == (MMIO_STATUS_EVT_INT_MASK | MMIO_STATUS_EVT_OVERFLOW_MASK))
-		reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
-	if (hw->tell_at && now >= hw->tell_at) {
+	was = reg_get(hw, MMIO_STATUS_OFFSET);
+	status = was;
+	if (was == (MMIO_STATUS_EVT_INT_MASK | MMIO_STATUS_EVT_OVERFLOW_MASK))
+		status = AMD_RUN;
+	/* The driver starts the log again by this alone */
+	if (was == MMIO_STATUS_EVT_OVERFLOW_MASK) {
+		status = AMD_RUN;
+		WRITE_ONCE(hw->overflown, false);
+	}
+	/* A log that is full does not run */
+	if (hw->overflown || READ_ONCE(hw->when) == EVENT_NEVER)
+		status &= ~MMIO_STATUS_EVT_RUN_MASK;
+	else
+		status |= MMIO_STATUS_EVT_RUN_MASK;
+	if (status != was)
+		reg_set(hw, MMIO_STATUS_OFFSET, status);
+	/* Read only if needed: the clock may be a register that all CPUs share */
+	if (hw->tell_at && hw_now() >= hw->tell_at) {
 		hw->tell_at = 0;
 		hw_log_timeout(hw, hw->told, 0);
 	}
-	if (hw->nr_late && now >= hw->deadline)
-		hw_expire(hw, now);
-	if (!(reg_get(hw, MMIO_CONTROL_OFFSET) & BIT(CONTROL_CMDBUF_EN)))
+	if (hw->nr_late && hw_now() >= hw->deadline)
+		hw_expire(hw);
+	if (READ_ONCE(hw->silent) ||
+	    !(reg_get(hw, MMIO_CONTROL_OFFSET) & BIT(CONTROL_CMDBUF_EN)))
 		return;
-	if (!(reg_get(hw, MMIO_STATUS_OFFSET) & AMD_RUN))
-		reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
+	if (!(reg_get(hw, MMIO_STATUS_OFFSET) & AMD_CMD_RUN))
+		reg_set(hw, MMIO_STATUS_OFFSET,
+			reg_get(hw, MMIO_STATUS_OFFSET) | AMD_CMD_RUN);
 
 	head = reg_get(hw, MMIO_CMD_HEAD_OFFSET);
 	while (head != reg_get(hw, MMIO_CMD_TAIL_OFFSET)) {
 		/* Commands are there before the tail says so */
 		smp_rmb();
-		if (!hw_command(hw, (u32 *)(hw->iommu.cmd_buf + head), head,
-				now))
+		if (!hw_command(hw, (u32 *)(hw->iommu.cmd_buf + head), head))
 			break;
 		head = (head + sizeof(struct iommu_cmd)) % CMD_BUFFER_SIZE;
 		reg_set(hw, MMIO_CMD_HEAD_OFFSET, head);
 	}
+	/* The commands with it, see amd_test_overwritten() */
+	fill = smp_load_acquire(&hw->fill);
+	if (fill && hw->nr_late)
+		hw_fill(hw, fill, head);
 	iq_look(fx);
 }
 
 /* ---- lifetime ---- */
 
-static int amd_start(struct iq_fixture *fx)
+static int amd_start_mode(struct iq_fixture *fx, enum protection_domain_mode mode)
 {
 	struct amd_iommu_pci_seg *seg;
 	struct amd_iommu *iommu;
@@ -246,10 +358,20 @@ static int amd_start(struct iq_fixture *fx)
 	seg = &hw->seg;
 
 	hw->efr = amd_iommu_efr;
+	hw->efr2 = amd_iommu_efr2;
 	hw->vasize = amd_iommu_hpt_vasize;
+	hw->glx = amd_iommu_max_glx_val;
+	hw->pgtable = amd_iommu_pgtable;
 	amd_iommu_efr = FEATURE_GT | FEATURE_PPR | FEATURE_GIOSUP |
 			FEATURE_EPHSUP;
+	amd_iommu_efr2 = FEATURE_GCR3TRPMODE;
 	amd_iommu_hpt_vasize = 48;
+	/* One level of PASIDs is as many as they are here */
+	amd_iommu_max_glx_val = 0;
+	amd_iommu_pgtable = mode;
+	/* What the driver does once it has found an IOMMU */
+	if (!amd_iommu_ops.identity_domain->ops)
+		amd_iommu_init_identity_domain();
 
 	hw->mmio = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO,
 					    get_order(AMD_MMIO));
@@ -274,21 +396,33 @@ static int amd_start(struct iq_fixture *fx)
 	}
 
 	iommu->index = AMD_INDEX;
+	iommu->iommu.max_pasids = AMD_PASIDS;
 	iommu->pci_seg = seg;
 	iommu->devid = PCI_DEVID(fx->busnr, 0);
 	iommu->mmio_base = (u8 __iomem *)hw->mmio;
 	iommu->cmd_sem_paddr = virt_to_phys((void *)iommu->cmd_sem);
 	raw_spin_lock_init(&iommu->lock);
-	reg_set(hw, MMIO_CONTROL_OFFSET, BIT(CONTROL_CMDBUF_EN));
+	/* More than twice of what a machine with too much to do makes of an answer */
+	reg_set(hw, MMIO_CONTROL_OFFSET, BIT(CONTROL_CMDBUF_EN) |
+		CTRL_INV_TO_10S << CONTROL_INV_TIMEOUT);
 	reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
 	amd_quarantine_log_reset(iommu);
-	amd_unit(iommu)->lost = false;
 	amd_unit(iommu)->verified = 0;
 
 	list_add_tail(&seg->list, &amd_iommu_pci_seg_list);
 	ret = iommu_device_sysfs_add(&iommu->iommu, NULL, NULL, "iq-ivhd%d",
 				     fx->nr);
 	return ret ?: iommu_device_register(&iommu->iommu, &amd_iommu_ops, NULL);
+}
+
+static int amd_start(struct iq_fixture *fx)
+{
+	return amd_start_mode(fx, PD_MODE_V1);
+}
+
+static int amd_start_v2(struct iq_fixture *fx)
+{
+	return amd_start_mode(fx, PD_MODE_V2);
 }
 
 static void amd_stop(struct iq_fixture *fx)
@@ -304,7 +438,10 @@ static void amd_stop(struct iq_fixture *fx)
 	kthread_stop(fx->thread);
 	fx->thread = NULL;
 	amd_iommu_efr = hw->efr;
+	amd_iommu_efr2 = hw->efr2;
 	amd_iommu_hpt_vasize = hw->vasize;
+	amd_iommu_max_glx_val = hw->glx;
+	amd_iommu_pgtable = hw->pgtable;
 
 	llist_for_each_entry_safe(data, next, llist_del_all(&hw->seg.dev_data_list),
 				  dev_data_list)
@@ -319,6 +456,11 @@ static void amd_stop(struct iq_fixture *fx)
 	kfree(hw);
 }
 
+static void amd_irq(struct iq_fixture *fx)
+{
+	amd_iommu_int_thread_evtlog(0, &amd_hw_of(fx)->iommu);
+}
+
 static int amd_leaks(struct iq_fixture *fx)
 {
 	return atomic_read(&amd_quarantine_active) +
@@ -330,6 +472,22 @@ static const struct iq_vendor amd_vendor = {
 	.start = amd_start,
 	.stop = amd_stop,
 	.allows = amd_allows,
+	.pasid_allows = amd_pasid_allows,
+	.sva = true,
+	.irq = amd_irq,
+	.step = amd_step,
+	.leaks = amd_leaks,
+};
+
+/* Tables of version 2: GCR3 and all, for requests without PASID as well */
+static const struct iq_vendor amd_vendor_v2 = {
+	.name = "amd-iommu",
+	.start = amd_start_v2,
+	.stop = amd_stop,
+	.allows = amd_allows,
+	.pasid_allows = amd_pasid_allows,
+	.sva = true,
+	.irq = amd_irq,
 	.step = amd_step,
 	.leaks = amd_leaks,
 };
@@ -337,6 +495,12 @@ static const struct iq_vendor amd_vendor = {
 static int amd_init(struct kunit *test)
 {
 	iq_start(test, &amd_vendor);
+	return 0;
+}
+
+static int amd_init_v2(struct kunit *test)
+{
+	iq_start(test, &amd_vendor_v2);
 	return 0;
 }
 
@@ -350,6 +514,18 @@ static struct kunit_suite amd_conformance_suite = {
 	.init = amd_init,
 	.exit = iq_stop,
 	.test_cases = amd_conformance_cases,
+};
+
+static struct kunit_case amd_conformance_v2_cases[] = {
+#include "../tests/conformance/cases.h"
+	{}
+};
+
+static struct kunit_suite amd_conformance_v2_suite = {
+	.name = "iommu_quarantine_amd_v2",
+	.init = amd_init_v2,
+	.exit = iq_stop,
+	.test_cases = amd_conformance_v2_cases,
 };
 
 /* ---- what only AMD has ---- */
@@ -367,6 +543,7 @@ static void amd_test_event_when(struct kunit *test)
 		const char *cause;
 	} ways[] = {
 		{ EVENT_BEFORE, "ats-invalidation-timeout" },
+		{ EVENT_DURING, "ats-invalidation-timeout" },
 		{ EVENT_AFTER, "ats-invalidation-timeout" },
 		{ EVENT_NEVER, "ats-invalidation-timeout-narrowed" },
 		{ EVENT_NAMELESS, "ats-invalidation-timeout-narrowed" },
@@ -377,9 +554,8 @@ static void amd_test_event_when(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		hw->when = ways[i].when;
-		/* Asked alone, it has a tenth of a second to answer */
-		hw->timeout_ns = (ways[i].when == EVENT_BEFORE ? 20 : 150) *
-				 NSEC_PER_MSEC;
+		if (ways[i].when > EVENT_DURING)
+			hw->timeout_ns = HW_LONG_NS;
 		iq_break_and_wait(test, d);
 		KUNIT_EXPECT_STREQ_MSG(test, iq_show(d, "cause"), ways[i].cause,
 				       "way %d", i);
@@ -440,7 +616,7 @@ static void amd_test_nameless_shared(struct kunit *test)
 	int answered = atomic_read(&s->answered);
 
 	hw->when = EVENT_NEVER;
-	hw->timeout_ns = 150 * NSEC_PER_MSEC;
+	hw->timeout_ns = HW_LONG_NS;
 	iq_break_and_wait(test, d);
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
 			   "ats-invalidation-timeout-narrowed");
@@ -510,6 +686,33 @@ static void amd_test_log_wrap(struct kunit *test)
 	}
 }
 
+/* The log is full, and the event is lost: narrowing finds the culprit */
+static void amd_test_overflow(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	unsigned int events;
+	int k;
+
+	hw->timeout_ns = HW_LONG_NS;
+	for (k = 0; !hw->overflown && k < amd_iommu_evtlog_size; k++)
+		hw_log(hw, (u64)EVENT_TYPE_IO_FAULT << 60 | 0xfff8, k);
+	events = hw->events;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, hw->events, events);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+
+	/* The irq thread empties it and starts it again */
+	amd_iommu_int_thread_evtlog(0, &hw->iommu);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(hw->overflown));
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+}
+
 static void amd_test_dte(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -529,6 +732,66 @@ static void amd_test_dte(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dte->data[1], before);
 }
 
+/* Neither an answer nor a timeout, until it answers again */
+static void amd_silent(struct kunit *test, enum iommu_last_resort last_resort)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	bool cut_off = last_resort == IOMMU_LAST_RESORT_BUSMASTER;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, last_resort);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_expect_last_resort(test, d, cut_off);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	KUNIT_EXPECT_EQ(test, iq_may_translate(d), !cut_off);
+	if (cut_off)
+		iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void amd_test_silent_none(struct kunit *test)
+{
+	amd_silent(test, IOMMU_LAST_RESORT_NONE);
+}
+
+static void amd_test_silent_busmaster(struct kunit *test)
+{
+	amd_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
+}
+
+/* So many commands that there is no room any more: the driver gives up */
+static void amd_test_silent_full(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct iommu_cmd cmd;
+	int i, ret = 0;
+	u64 data;
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(hw->silent, true);
+	amd_quarantine_build_inv_dte(&cmd, d->sid);
+	for (i = 0; i < CMD_BUFFER_ENTRIES && !ret; i++)
+		ret = amd_quarantine_submit(&hw->iommu, &cmd, 1, &data);
+	KUNIT_EXPECT_NE(test, ret, 0);
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->dropped);
+
+	/* What was dropped is lost for good: it never counts as being back */
+	WRITE_ONCE(hw->silent, false);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+	amd_unit(&hw->iommu)->dropped = false;
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+}
+
 static void amd_test_muted(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -543,6 +806,257 @@ static void amd_test_muted(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, amd_quarantine_muted(&hw->iommu, d->sid));
 }
 
+/* A page of the test's own process */
+static unsigned long amd_touch(struct kunit *test)
+{
+	unsigned long addr;
+
+	addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_EQ(test, put_user(1, (int __user *)addr), 0);
+	return addr;
+}
+
+/*
+ * C1, C6: a process unmaps a page, and the device does not answer. Its own domain
+ * is identity, as the driver has it for who has PASIDs.
+ */
+static void amd_test_sva(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct iommu_sva *bond;
+	unsigned long addr;
+	unsigned int asked;
+	u32 pasid;
+
+	KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
+	bond = iq_bind(test, d);
+	pasid = iommu_sva_get_pasid(bond);
+	KUNIT_EXPECT_TRUE(test, amd_pasid_allows(d, pasid));
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+
+	addr = amd_touch(test);
+	asked = hw->of_pasid[pasid];
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	KUNIT_EXPECT_EQ(test, hw->of_pasid[pasid], asked + 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "ats-invalidation-timeout");
+	KUNIT_EXPECT_FALSE(test, amd_pasid_allows(d, pasid));
+	/* Nor does the IOMMU itself remember what the process had there */
+	KUNIT_EXPECT_GT(test, READ_ONCE(hw->blocked_tlbs), 0);
+
+	/* Meanwhile the process goes on, and nobody is asked */
+	asked = hw->of_pasid[pasid];
+	addr = amd_touch(test);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, hw->of_pasid[pasid], asked);
+
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, amd_pasid_allows(d, pasid));
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	asked = hw->of_pasid[pasid];
+	addr = amd_touch(test);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_GT(test, hw->of_pasid[pasid], asked);
+	iq_expect_state(test, d, "healthy");
+	iommu_sva_unbind_device(bond);
+	KUNIT_EXPECT_FALSE(test, amd_pasid_allows(d, pasid));
+}
+
+/*
+ * What a CPU had queued is overwritten before it can verify it: all are asked,
+ * and with every PASID that they have.
+ */
+static void amd_test_overwritten(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct iommu_sva *bond;
+	struct iommu_cmd *fill;
+	unsigned int asked, i;
+	u32 pasid;
+
+	fill = kunit_kcalloc(test, CMD_BUFFER_ENTRIES, sizeof(*fill), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fill);
+	for (i = 0; i < CMD_BUFFER_ENTRIES; i++)
+		amd_quarantine_build_inv_dte(&fill[i], 0xfff8);
+	KUNIT_ASSERT_EQ(test, iq_plug_pasids(o), 0);
+	bond = iq_bind(test, o);
+	pasid = iommu_sva_get_pasid(bond);
+	hw->when = EVENT_NEVER;
+	hw->timeout_ns = HW_LONG_NS;
+	asked = READ_ONCE(hw->of_pasid[pasid]);
+	/* The commands before it, see amd_step() */
+	smp_store_release(&hw->fill, fill);
+	iq_break(test, d);
+	KUNIT_EXPECT_NULL(test, READ_ONCE(hw->fill));
+	KUNIT_EXPECT_GT_MSG(test, READ_ONCE(hw->of_pasid[pasid]), asked,
+			    "a PASID was not asked for");
+	iq_expect_state(test, o, "healthy");
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	hw->when = EVENT_BEFORE;
+	iommu_sva_unbind_device(bond);
+	iq_recover(test, d);
+}
+
+/* C5: it answers, again and again, but takes longer than others */
+static void amd_test_slow_answer(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	WRITE_ONCE(hw->slow, d->sid);
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+
+	/* With a log that is full nobody knows whether it was in time */
+	WRITE_ONCE(hw->when, EVENT_NEVER);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+	WRITE_ONCE(hw->when, EVENT_BEFORE);
+	WRITE_ONCE(hw->slow, 0);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* An event about a device that is not there any more is nobody's */
+static void amd_test_gone(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	iq_unplug(d);
+	/* The irq thread is the first to see it; then a flush is */
+	hw_log_timeout(hw, d->sid, 0x40);
+	amd_iommu_int_thread_evtlog(0, &hw->iommu);
+	hw_log_timeout(hw, d->sid, 0x80);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	amd_iommu_int_thread_evtlog(0, &hw->iommu);
+	iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
+	/* Nor is it of the one that takes its place */
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+}
+
+#if __has_include("../../amd/nested.c")
+
+/* Without iommufd the driver is built without it */
+#if !IS_ENABLED(CONFIG_AMD_IOMMU_IOMMUFD)
+#undef dev_fmt
+#include "../../amd/nested.c"
+#endif
+
+static struct iommu_domain *amd_nest(struct kunit *test,
+				     struct amd_iommu_viommu *viommu)
+{
+	struct iommu_hwpt_amd_guest guest = {
+		.dte = {
+			DTE_FLAG_V | DTE_FLAG_TV | DTE_FLAG_GV,
+			FIELD_PREP(DTE_GCR3_30_15, 2) | 1,
+		},
+	};
+	struct iommu_user_data data = {
+		.type = IOMMU_HWPT_DATA_AMD_GUEST,
+		.uptr = (void __user *)amd_touch(test),
+		.len = sizeof(guest),
+	};
+	struct iommu_domain *domain;
+
+	KUNIT_ASSERT_EQ(test, copy_to_user(data.uptr, &guest, sizeof(guest)), 0);
+	domain = amd_iommu_alloc_domain_nested(&viommu->core, 0, &data);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	/* As iommufd does */
+	domain->owner = &amd_iommu_ops;
+	return domain;
+}
+
+/*
+ * A virtual machine has the guest's tables on top of the host's. Nobody can ask
+ * 7.3 for that, as its vIOMMU has no .alloc_domain_nested: the driver's functions
+ * are called here as iommufd would.
+ */
+static void amd_test_nested(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct dev_table_entry *dte = hw_dte(hw, d->sid);
+	struct iommu_attach_handle handles[3] = {};
+	struct iommu_domain *parent, *nested;
+	struct amd_iommu_viommu *viommu;
+	u64 table;
+
+	viommu = kunit_kzalloc(test, sizeof(*viommu), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, viommu);
+	viommu->core.iommu_dev = &hw->iommu.iommu;
+	parent = iommu_paging_domain_alloc_flags(iq_device(d),
+						 IOMMU_HWPT_ALLOC_NEST_PARENT);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parent);
+	xa_init_flags(&viommu->gdomid_array, XA_FLAGS_ALLOC1);
+	viommu->parent = to_pdomain(parent);
+	list_add(&viommu->pdom_list, &viommu->parent->viommu_list);
+	nested = amd_nest(test, viommu);
+	KUNIT_ASSERT_EQ(test, iommu_attach_group_handle(parent, iq_device(d)->iommu_group,
+							&handles[0]), 0);
+	KUNIT_ASSERT_EQ(test, iommu_replace_group_handle(iq_device(d)->iommu_group, nested,
+							 &handles[1]), 0);
+	table = READ_ONCE(dte->data[0]);
+	KUNIT_EXPECT_NE(test, table & DTE_FLAG_GV, 0);
+	KUNIT_EXPECT_NE(test, table & DTE_HOST_TRP, 0);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+
+	/* The host takes a page away from the virtual machine */
+	KUNIT_ASSERT_EQ(test, iommu_map(parent, SZ_1M, virt_to_phys(d->fx->page), PAGE_SIZE,
+					IOMMU_READ | IOMMU_WRITE, GFP_KERNEL), 0);
+	WRITE_ONCE(d->mute, true);
+	iommu_unmap(parent, SZ_1M, PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	/* Blocked: neither the guest's tables nor the host's */
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[0]) &
+			(DTE_FLAG_GV | DTE_FLAG_TV | DTE_HOST_TRP), 0);
+
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[0]), table);
+	/* After any reset: the driver turns ATS on with the parent only */
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_ASSERT_EQ(test, iommu_replace_group_handle(iq_device(d)->iommu_group, parent,
+							 &handles[2]), 0);
+	iq_expect_in_service(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_replace_group_handle(iq_device(d)->iommu_group, nested,
+							 &handles[1]), 0);
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+
+	iommu_detach_group_handle(nested, iq_device(d)->iommu_group);
+	iommu_domain_free(nested);
+	list_del(&viommu->pdom_list);
+	xa_destroy(&viommu->gdomid_array);
+	iommu_domain_free(parent);
+	iq_expect_in_service(test, d);
+}
+
+#endif
+
 static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_event_when),
 	KUNIT_CASE(amd_test_slow),
@@ -552,8 +1066,19 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_irq_thread),
 	KUNIT_CASE(amd_test_event_counts_once),
 	KUNIT_CASE(amd_test_log_wrap),
+	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_dte),
 	KUNIT_CASE(amd_test_muted),
+	KUNIT_CASE(amd_test_silent_none),
+	KUNIT_CASE(amd_test_silent_busmaster),
+	KUNIT_CASE(amd_test_silent_full),
+	KUNIT_CASE(amd_test_overwritten),
+	KUNIT_CASE(amd_test_slow_answer),
+	KUNIT_CASE(amd_test_gone),
+	KUNIT_CASE(amd_test_sva),
+#if __has_include("../../amd/nested.c")
+	KUNIT_CASE(amd_test_nested),
+#endif
 	{}
 };
 
@@ -564,6 +1089,6 @@ static struct kunit_suite amd_suite = {
 	.test_cases = amd_cases,
 };
 
-kunit_test_suites(&amd_conformance_suite, &amd_suite);
+kunit_test_suites(&amd_conformance_suite, &amd_conformance_v2_suite, &amd_suite);
 
 MODULE_LICENSE("GPL");

@@ -295,6 +295,31 @@ void amd_quarantine_log_reset(struct amd_iommu *iommu)
 	amd_update_next_event(iommu);
 }
 
+/**
+ * amd_quarantine_log_restart() - logging goes on, if the log was full
+ * @iommu: the IOMMU
+ *
+ * Context: process; nothing has been logged since it was full.
+ */
+void amd_quarantine_log_restart(struct amd_iommu *iommu)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+
+	guard(raw_spinlock_irqsave)(&unit->log_lock);
+	WRITE_ONCE(unit->restarts, unit->restarts + 1);
+}
+
+/* Whatever happened since @restarts was read is in the log, or has been */
+static bool amd_log_complete(struct amd_iommu *iommu, unsigned int restarts)
+{
+	if (!(readl(iommu->mmio_base + MMIO_STATUS_OFFSET) &
+	      MMIO_STATUS_EVT_RUN_MASK))
+		return false;
+	/* It is counted before it runs again */
+	rmb();
+	return READ_ONCE(amd_unit(iommu)->restarts) == restarts;
+}
+
 /* ---- waiting ---- */
 
 /*
@@ -342,9 +367,10 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 		/* Counted from the last word, whoever it was about */
 		if (sem != last || events != READ_ONCE(unit->events))
 			word = now;
-		if (now - word > bound)
+		/* This clock may go back a little from one CPU to another */
+		if ((s64)(now - word) > (s64)bound)
 			return -EIO;
-		if (now - start < AMD_ANSWER_NS)
+		if ((s64)(now - start) < (s64)AMD_ANSWER_NS)
 			continue;
 
 		iommu_quarantine_wait_for_hardware();
@@ -352,7 +378,7 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 			amd_restart(iommu);
 		/* An event may have taken the wait with it */
 		if (events != READ_ONCE(unit->events) ||
-		    now - sent > AMD_WAIT_AGAIN_NS) {
+		    (s64)(now - sent) > (s64)AMD_WAIT_AGAIN_NS) {
 			amd_quarantine_submit(iommu, NULL, 0, &again);
 			sent = now;
 		}
@@ -661,24 +687,70 @@ static u64 amd_take_window(struct amd_iommu *iommu, u64 from)
 	return oldest;
 }
 
+/* The hardware may say later than it stores whom it waited for in vain */
+static void amd_wait_for_event(struct amd_iommu *iommu, unsigned int events)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+	u64 end = ktime_get_mono_fast_ns() + AMD_EVENT_LATE_NS;
+
+	while (READ_ONCE(unit->events) == events &&
+	       ktime_get_mono_fast_ns() < end) {
+		udelay(1);
+		amd_read_log(iommu);
+	}
+}
+
+/* How long the hardware was told to wait for an answer, in ns */
+static u64 amd_timeout_ns(struct amd_iommu *iommu)
+{
+	static const u32 ms[] = {
+		[CTRL_INV_TO_1MS] = 1,
+		[CTRL_INV_TO_10MS] = 10,
+		[CTRL_INV_TO_100MS] = 100,
+		[CTRL_INV_TO_1S] = 1000,
+		[CTRL_INV_TO_10S] = 10000,
+		[CTRL_INV_TO_100S] = 100000,
+	};
+	u64 control = readq(iommu->mmio_base + MMIO_CONTROL_OFFSET);
+	unsigned int to = control >> CONTROL_INV_TIMEOUT & CTRL_INV_TO_MASK;
+
+	return to < ARRAY_SIZE(ms) ? ms[to] * (u64)NSEC_PER_MSEC : 0;
+}
+
 /*
- * Send commands and wait for them. Returns 0 if that did not take too long for
- * an answer, -ETIMEDOUT if it did, -ECANCELED if the device was accused
- * meanwhile, -EIO if the IOMMU is silent.
+ * Send commands and wait for them. Returns 0 if that was an answer, -ETIMEDOUT if
+ * it took too long to be one, -ECANCELED if the device was accused meanwhile,
+ * -EIO if the IOMMU is silent.
  */
 static int amd_run(struct amd_iommu *iommu, struct iommu_cmd *cmd,
 		   unsigned int count)
 {
+	struct amd_unit *unit = amd_unit(iommu);
+	unsigned int events = READ_ONCE(unit->events);
+	unsigned int restarts = READ_ONCE(unit->restarts);
 	u64 data, start;
+	s64 took;
 	int rc;
 
 	rc = amd_quarantine_submit(iommu, cmd, count, &data);
 	start = ktime_get_mono_fast_ns();
 	if (!rc)
 		rc = amd_wait(iommu, data);
-	if (!rc && ktime_get_mono_fast_ns() - start >= AMD_ASK_NS)
-		rc = -ETIMEDOUT;
-	return rc;
+	if (rc)
+		return rc;
+	took = ktime_get_mono_fast_ns() - start;
+	if (took < (s64)AMD_ASK_NS)
+		return 0;
+	/*
+	 * Slow, but far from the hardware's timeout, and where one is logged there
+	 * is none: it has answered. Nobody is accused of taking its time.
+	 */
+	amd_wait_for_event(iommu, events);
+	if (took < (s64)amd_timeout_ns(iommu) / 2 &&
+	    READ_ONCE(unit->events) == events &&
+	    amd_log_complete(iommu, restarts))
+		return 0;
+	return -ETIMEDOUT;
 }
 
 /* A suspect that answers: run its invalidations again, as they may be lost */
@@ -699,17 +771,34 @@ static int amd_run_window(struct amd_dev *adev)
 	return 0;
 }
 
-/* The hardware may say later than it stores whom it waited for in vain */
-static void amd_wait_for_event(struct amd_iommu *iommu, unsigned int events)
+/*
+ * Some of what was not answered is overwritten: it may have been about any PASID.
+ * Without PASID the device has been asked already.
+ */
+static int amd_run_pasids(struct amd_dev *adev)
 {
-	struct amd_unit *unit = amd_unit(iommu);
-	u64 end = ktime_get_mono_fast_ns() + AMD_EVENT_LATE_NS;
+	struct dev_table_entry *dte =
+		&get_dev_table(adev->iommu)[adev->sids[0]];
+	struct iommu_cmd cmd;
+	unsigned long pasid;
+	void *entry;
+	int rc = 0;
 
-	while (READ_ONCE(unit->events) == events &&
-	       ktime_get_mono_fast_ns() < end) {
-		udelay(1);
-		amd_read_log(iommu);
+	if (!amd_unit(adev->iommu)->overwritten)
+		return 0;
+	/* What the driver sends for a domain with tables of version 2 */
+	if (READ_ONCE(dte->data[0]) & DTE_FLAG_GV) {
+		amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data, 0, true);
+		rc = amd_run(adev->iommu, &cmd, 1);
 	}
+	xa_for_each(&adev->pasids, pasid, entry) {
+		if (rc)
+			break;
+		amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data, pasid,
+						   true);
+		rc = amd_run(adev->iommu, &cmd, 1);
+	}
+	return rc;
 }
 
 /*
@@ -730,7 +819,7 @@ static void amd_ask(struct amd_dev *adev)
 {
 	struct amd_iommu *iommu = adev->iommu;
 	struct amd_unit *unit = amd_unit(iommu);
-	unsigned int asks, events, nameless;
+	unsigned int asks, nameless;
 	struct iommu_cmd cmd;
 	int rc;
 
@@ -739,24 +828,20 @@ static void amd_ask(struct amd_dev *adev)
 		atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
 		return;
 	}
-	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data);
+	amd_quarantine_build_inv_iotlb_all(&cmd, adev->dev_data,
+					   IOMMU_NO_PASID, false);
 	for (asks = 0; asks < AMD_ASKS; asks++) {
 		/* Nothing else is on its way when this one is sent, nor an event */
-		events = READ_ONCE(unit->events);
 		rc = amd_run(iommu, NULL, 0);
-		if (rc == -ETIMEDOUT)
-			amd_wait_for_event(iommu, events);
 		if (rc == -EIO)
 			amd_declare_lost(iommu);
 		if (rc == -EIO || atomic_read(&adev->state) != AMD_SUSPECT)
 			return;
-		events = READ_ONCE(unit->events);
 		nameless = READ_ONCE(unit->nameless);
-		rc = amd_run(iommu, &cmd, 1) ?: amd_run_window(adev);
+		rc = amd_run(iommu, &cmd, 1) ?: amd_run_window(adev) ?:
+		     amd_run_pasids(adev);
 		if (!rc)
 			atomic_cmpxchg(&adev->state, AMD_SUSPECT, AMD_ANSWERED);
-		if (rc == -ETIMEDOUT)
-			amd_wait_for_event(iommu, events);
 		if (rc == -EIO)
 			amd_declare_lost(iommu);
 		if (rc == -EIO || atomic_read(&adev->state) != AMD_SUSPECT)
@@ -828,6 +913,7 @@ static void amd_narrowing_end(struct amd_iommu *iommu, unsigned long flags)
 	struct amd_unit *unit = amd_unit(iommu);
 
 	unit->nr_window = 0;
+	unit->overwritten = false;
 	amd_count_unhealthy(iommu, -1);
 	atomic_set_release(&unit->narrowing, 0);
 	local_irq_restore(flags);
@@ -884,8 +970,10 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 		/* Each wait takes an entry: none in the buffer is older */
 		oldest = amd_take_window(iommu, to - CMD_BUFFER_ENTRIES);
 		/* Overwritten: whom this CPU has asked nobody knows any more */
-		if ((s64)(oldest - to) >= 0)
+		if ((s64)(oldest - to) >= 0) {
+			unit->overwritten = true;
 			amd_suspect_all(iommu);
+		}
 		amd_ask_all(iommu);
 	}
 	amd_narrowing_end(iommu, flags);
@@ -1085,6 +1173,7 @@ static int amd_probe(struct amd_iommu *iommu, struct pci_dev *pdev)
 	adev->dev_data = dev_iommu_priv_get(&pdev->dev);
 	adev->iommu = iommu;
 	raw_spin_lock_init(&adev->lock);
+	xa_init(&adev->pasids);
 
 	/* The driver copies the entry to all of these */
 	ret = amd_add_sid(pdev, adev->dev_data->devid, adev) ?:
@@ -1157,7 +1246,85 @@ void amd_quarantine_release(struct device *dev)
 	synchronize_rcu();
 	if (atomic_read(&adev->state) != AMD_HEALTHY)
 		amd_count_unhealthy(iommu, -1);
+	xa_destroy(&adev->pasids);
 	kfree(adev);
+}
+
+/* ---- PASIDs ---- */
+
+/**
+ * amd_quarantine_pasid_taken() - does a PASID belong to another domain?
+ * @old: what the core says it is attached to
+ *
+ * The driver replaces nothing. But who gets its PASIDs back after a reset comes
+ * from the blocking domain, where there is nothing to be replaced.
+ *
+ * Context: any.
+ * Return: true if it does.
+ */
+bool amd_quarantine_pasid_taken(struct iommu_domain *old)
+{
+	return old && old->type != IOMMU_DOMAIN_BLOCKED;
+}
+
+/**
+ * amd_quarantine_set_gcr3() - a PASID is attached
+ * @dev_data: the device
+ * @pasid: the PASID
+ * @gcr3: its tables
+ *
+ * Context: group->mutex and the domain's lock held.
+ * Return: what amd_iommu_set_gcr3() returns, which it stands for, or -ENOMEM.
+ */
+int amd_quarantine_set_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid,
+			    unsigned long gcr3)
+{
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+	int ret = 0;
+
+	/* Before it can be used, so that whoever asks the device knows of it */
+	scoped_guard(rcu) {
+		adev = amd_find(iommu, dev_data->devid);
+		if (adev)
+			ret = xa_err(xa_store(&adev->pasids, pasid,
+					      xa_mk_value(1), GFP_ATOMIC));
+	}
+	if (ret)
+		return ret;
+	ret = amd_iommu_set_gcr3(dev_data, pasid, gcr3);
+	if (ret && adev)
+		xa_erase(&adev->pasids, pasid);
+	return ret;
+}
+
+/**
+ * amd_quarantine_clear_gcr3() - a PASID is detached
+ * @dev_data: the device
+ * @pasid: the PASID
+ *
+ * Before a reset, and for a quarantine, the core blocks the device itself first,
+ * and so the driver has freed the table in which it would clear the entry. What is
+ * left is in the IOMMU's TLB, under a DomainID that may be given out again.
+ *
+ * Context: group->mutex and the domain's lock held. May wait for the hardware.
+ */
+void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid)
+{
+	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
+	struct amd_dev *adev;
+
+	if (dev_data->gcr3_info.gcr3_tbl) {
+		amd_iommu_clear_gcr3(dev_data, pasid);
+	} else {
+		amd_iommu_dev_flush_pasid_pages(dev_data, pasid, 0, U64_MAX);
+		dev_data->gcr3_info.pasid_cnt--;
+	}
+
+	guard(rcu)();
+	adev = amd_find(iommu, dev_data->devid);
+	if (adev)
+		xa_erase(&adev->pasids, pasid);
 }
 
 /* ---- recovery ---- */

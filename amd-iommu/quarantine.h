@@ -26,6 +26,7 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls);
 bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls);
 void amd_quarantine_narrow(struct amd_iommu *iommu);
 void amd_quarantine_log_reset(struct amd_iommu *iommu);
+void amd_quarantine_log_restart(struct amd_iommu *iommu);
 void amd_quarantine_event(struct amd_iommu *iommu, void *event);
 bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid);
 void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
@@ -36,13 +37,19 @@ void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
 void amd_quarantine_probe(struct amd_iommu *iommu, struct device *dev);
 void amd_quarantine_release(struct device *dev);
 void amd_quarantine_reset_device_done(struct device *dev);
+bool amd_quarantine_pasid_taken(struct iommu_domain *old);
+int amd_quarantine_set_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid,
+			    unsigned long gcr3);
+void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data,
+			       ioasid_t pasid);
 
 /* in drivers/iommu/amd/iommu.c, see commands.h */
 int amd_quarantine_submit(struct amd_iommu *iommu, struct iommu_cmd *cmd,
 			  unsigned int count, u64 *data);
 void amd_quarantine_build_inv_dte(struct iommu_cmd *cmd, u16 devid);
 void amd_quarantine_build_inv_iotlb_all(struct iommu_cmd *cmd,
-					struct iommu_dev_data *dev_data);
+					struct iommu_dev_data *dev_data,
+					ioasid_t pasid, bool gn);
 
 /* Polls of a microsecond or more, after which a wait is no positive answer */
 #define AMD_QUARANTINE_ANSWER_POLLS	10000
@@ -110,6 +117,10 @@ static inline void amd_quarantine_log_reset(struct amd_iommu *iommu)
 {
 }
 
+static inline void amd_quarantine_log_restart(struct amd_iommu *iommu)
+{
+}
+
 static inline void amd_quarantine_event(struct amd_iommu *iommu, void *event)
 {
 }
@@ -129,6 +140,10 @@ static inline void amd_quarantine_release(struct device *dev)
 }
 
 #define amd_quarantine_reset_device_done NULL
+
+#define amd_quarantine_pasid_taken(old) (old)
+#define amd_quarantine_set_gcr3 amd_iommu_set_gcr3
+#define amd_quarantine_clear_gcr3 amd_iommu_clear_gcr3
 
 #endif /* CONFIG_IOMMU_QUARANTINE_AMD */
 

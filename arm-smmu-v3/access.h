@@ -22,6 +22,11 @@ int smmu_kunit_init_structures(struct arm_smmu_device *smmu)
 {
 	return arm_smmu_init_structures(smmu);
 }
+
+void smmu_kunit_gerror_irq(struct arm_smmu_device *smmu)
+{
+	arm_smmu_gerror_handler(0, smmu);
+}
 #endif
 
 #endif /* CONFIG_IOMMU_QUARANTINE_ARM */

@@ -7,17 +7,46 @@
  */
 
 #include <kunit/test.h>
+#include <linux/iommufd.h>
 #include <linux/kthread.h>
+#include <linux/mman.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #include "backend.h"
 #include "quarantine.h"
+
+#ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
+#include "../../iommufd/iommufd_private.h"
+#endif
 
 #include "../tests/conformance/bodies.h"
 
 /* Room for a batch, and few enough entries to wrap often */
 #define SMMU_QUEUE_SHIFT	7
+
+/* A command queue with its registers: CONS, PROD, GERROR, GERRORN */
+struct hw_queue {
+	struct arm_smmu_queue *q;
+	u32 *gerror;
+	u32 *gerrorn;
+	bool stopped;			/* GERROR.CMDQ_ERR is active */
+	bool late;			/* a CMD_ATC_INV was not answered */
+	unsigned int commands;
+};
+
+/*
+ * A stream table entry, looked at whenever the SMMU might look: what it uses of
+ * it is that of one of the known ones, or it is not valid.
+ */
+struct smmu_watch {
+	struct arm_smmu_ste *ste;
+	struct arm_smmu_ste known[3];
+	unsigned int looks;
+	unsigned int torn;
+};
 
 struct smmu_hw {
 	struct iq_fixture *fx;
@@ -25,11 +54,16 @@ struct smmu_hw {
 	struct fwnode_handle *fwnode;
 	void *page;
 	raw_spinlock_t lock;
+	struct hw_queue own;
+	struct hw_queue vcmdq;		/* if there is one */
+	void *cmdqv;			/* its CMDQV's registers */
 	/* how it behaves */
 	unsigned int hold_syncs;	/* goes on when so many are queued */
+	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
+	struct smmu_watch *watch;
+	bool silent;			/* consumes nothing, says nothing */
 	/* what it has done */
-	bool stopped;			/* GERROR.CMDQ_ERR is active */
-	bool late;			/* a CMD_ATC_INV was not answered */
+	bool raised;			/* that, and nobody has come yet */
 	unsigned int errors;
 	unsigned int syncs;
 	unsigned int atc_invs;
@@ -40,7 +74,11 @@ struct smmu_hw {
  * One for all tests: what the backend keeps of an SMMU goes by its address and
  * is never freed.
  */
+#ifdef CONFIG_TEGRA241_CMDQV
+#define the_smmu (*smmu_kunit_smmu())
+#else
 static struct arm_smmu_device the_smmu;
+#endif
 static struct smmu_hw *smmu_hw;
 
 static u32 reg_get(struct smmu_hw *hw, int where)
@@ -80,12 +118,38 @@ static bool smmu_pasid_allows(struct iq_dev *d, u32 pasid)
 	       STRTAB_STE_0_CFG_S1_TRANS;
 }
 
-/* ---- the command queue ---- */
-
-static u32 hw_index(u32 reg)
+static bool ste_is(const struct arm_smmu_ste *ste,
+		   const struct arm_smmu_ste *known)
 {
-	return reg & ((1U << SMMU_QUEUE_SHIFT) - 1);
+	struct arm_smmu_ste used = {};
+	int i;
+
+	arm_smmu_get_ste_used(known->data, used.data);
+	for (i = 0; i < ARRAY_SIZE(ste->data); i++)
+		if ((ste->data[i] ^ known->data[i]) & used.data[i])
+			return false;
+	return true;
 }
+
+static void hw_watch(struct smmu_watch *watch)
+{
+	struct arm_smmu_ste ste;
+	int i;
+
+	if (!watch)
+		return;
+	for (i = 0; i < ARRAY_SIZE(ste.data); i++)
+		ste.data[i] = READ_ONCE(watch->ste->data[i]);
+	watch->looks++;
+	if (!(ste.data[0] & cpu_to_le64(STRTAB_STE_0_V)))
+		return;
+	for (i = 0; i < ARRAY_SIZE(watch->known); i++)
+		if (ste_is(&ste, &watch->known[i]))
+			return;
+	watch->torn++;
+}
+
+/* ---- command queues ---- */
 
 /* Index and wrap bit */
 static u32 hw_position(u32 reg)
@@ -93,30 +157,51 @@ static u32 hw_position(u32 reg)
 	return reg & ((2U << SMMU_QUEUE_SHIFT) - 1);
 }
 
-static __le64 *hw_entry(u32 cons)
+static __le64 *hw_entry(struct hw_queue *hq, u32 cons)
 {
-	return (__le64 *)the_smmu.cmdq.q.base +
-	       hw_index(cons) * CMDQ_ENT_DWORDS;
+	return Q_ENT(hq->q, cons);
 }
 
-static void hw_stop(struct smmu_hw *hw, u32 cons, u32 error)
+static u32 hw_cons(struct hw_queue *hq)
 {
-	reg_set(hw, ARM_SMMU_CMDQ_CONS,
-		cons | FIELD_PREP(CMDQ_CONS_ERR, error));
-	reg_set(hw, ARM_SMMU_GERROR,
-		reg_get(hw, ARM_SMMU_GERROR) ^ GERROR_CMDQ_ERR);
-	hw->stopped = true;
+	return READ_ONCE(*(u32 __force *)hq->q->cons_reg);
+}
+
+static void hw_set_cons(struct hw_queue *hq, u32 cons)
+{
+	WRITE_ONCE(*(u32 __force *)hq->q->cons_reg, cons);
+}
+
+static u32 hw_prod(struct hw_queue *hq)
+{
+	return READ_ONCE(*(u32 __force *)hq->q->prod_reg);
+}
+
+static bool hw_error_active(struct hw_queue *hq)
+{
+	return (READ_ONCE(*hq->gerror) ^ READ_ONCE(*hq->gerrorn)) &
+	       GERROR_CMDQ_ERR;
+}
+
+static void hw_stop(struct smmu_hw *hw, struct hw_queue *hq, u32 cons,
+		    u32 error)
+{
+	hw_set_cons(hq, cons | FIELD_PREP(CMDQ_CONS_ERR, error));
+	WRITE_ONCE(*hq->gerror, READ_ONCE(*hq->gerror) ^ GERROR_CMDQ_ERR);
+	hq->stopped = true;
 	hw->errors++;
+	hw->raised = hw->vcmdq_irq && hq == &hw->vcmdq;
 }
 
 /* Returns false if the queue stops there */
-static bool hw_command(struct smmu_hw *hw, u32 cons)
+static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 {
-	__le64 *entry = hw_entry(cons);
+	__le64 *entry = hw_entry(hq, cons);
 	u64 cmd = le64_to_cpu(READ_ONCE(entry[0]));
 	struct iq_dev *d;
 	int i;
 
+	hq->commands++;
 	switch (FIELD_GET(CMDQ_0_OP, cmd)) {
 	case CMDQ_OP_CFGI_STE:
 		d = iq_find(hw->fx, FIELD_GET(CMDQ_CFGI_0_SID, cmd));
@@ -130,13 +215,13 @@ static bool hw_command(struct smmu_hw *hw, u32 cons)
 	case CMDQ_OP_ATC_INV:
 		hw->atc_invs++;
 		if (!iq_ask(iq_find(hw->fx, FIELD_GET(CMDQ_ATC_0_SID, cmd))))
-			hw->late = true;
+			hq->late = true;
 		return true;
 	case CMDQ_OP_CMD_SYNC:
-		if (hw->late) {
+		if (hq->late) {
 			/* It is not consumed, and tried again later */
-			hw->late = false;
-			hw_stop(hw, cons, CMDQ_ERR_CERROR_ATC_INV_IDX);
+			hq->late = false;
+			hw_stop(hw, hq, cons, CMDQ_ERR_CERROR_ATC_INV_IDX);
 			return false;
 		}
 		hw->syncs++;
@@ -150,43 +235,59 @@ static bool hw_command(struct smmu_hw *hw, u32 cons)
 	}
 }
 
-static unsigned int hw_queued_syncs(u32 cons, u32 prod)
+static unsigned int hw_queued_syncs(struct hw_queue *hq, u32 cons, u32 prod)
 {
 	unsigned int syncs = 0;
 
 	for (; cons != prod; cons = hw_position(cons + 1))
-		if (FIELD_GET(CMDQ_0_OP, le64_to_cpu(*hw_entry(cons))) ==
+		if (FIELD_GET(CMDQ_0_OP, le64_to_cpu(*hw_entry(hq, cons))) ==
 		    CMDQ_OP_CMD_SYNC)
 			syncs++;
 	return syncs;
 }
 
+static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
+{
+	u32 cons, prod;
+
+	if (hq->stopped && !hw_error_active(hq))
+		hq->stopped = false;
+	if (hq->stopped || hw->silent)
+		return;
+	cons = hw_position(hw_cons(hq));
+	prod = hw_position(hw_prod(hq));
+	/* Entries are there before PROD says so */
+	smp_rmb();
+	if (hw->hold_syncs && hw_queued_syncs(hq, cons, prod) < hw->hold_syncs)
+		return;
+	hw->hold_syncs = 0;
+	while (cons != prod && hw_command(hw, hq, cons)) {
+		cons = hw_position(cons + 1);
+		hw_set_cons(hq, cons);
+	}
+}
+
 static void smmu_hardware(struct arm_smmu_device *smmu)
 {
 	struct smmu_hw *hw = smmu_hw;
-	u32 cons, prod;
+	bool irq;
 
 	if (!hw || smmu != &the_smmu)
 		return;
-	guard(raw_spinlock_irqsave)(&hw->lock);
-	iq_look(hw->fx);
-	if (hw->stopped && !((reg_get(hw, ARM_SMMU_GERROR) ^
-			      reg_get(hw, ARM_SMMU_GERRORN)) & GERROR_CMDQ_ERR))
-		hw->stopped = false;
-	if (hw->stopped)
-		return;
-	cons = hw_position(reg_get(hw, ARM_SMMU_CMDQ_CONS));
-	prod = hw_position(reg_get(hw, ARM_SMMU_CMDQ_PROD));
-	/* Entries are there before PROD says so */
-	smp_rmb();
-	if (hw->hold_syncs && hw_queued_syncs(cons, prod) < hw->hold_syncs)
-		return;
-	hw->hold_syncs = 0;
-	while (cons != prod && hw_command(hw, cons)) {
-		cons = hw_position(cons + 1);
-		reg_set(hw, ARM_SMMU_CMDQ_CONS, cons);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock) {
+		iq_look(hw->fx);
+		hw_watch(hw->watch);
+		hw_run(hw, &hw->own);
+		if (hw->vcmdq.q)
+			hw_run(hw, &hw->vcmdq);
+		iq_look(hw->fx);
+		irq = hw->raised;
+		hw->raised = false;
 	}
-	iq_look(hw->fx);
+#ifdef CONFIG_TEGRA241_CMDQV
+	if (irq)
+		smmu_kunit_cmdqv_irq();
+#endif
 }
 
 /* ---- lifetime ---- */
@@ -238,11 +339,13 @@ static int smmu_start(struct iq_fixture *fx)
 	smmu->evtq.q.llq.max_n_shift = SMMU_QUEUE_SHIFT;
 	/* What arm_smmu_device_reset() leaves behind */
 	reg_set(hw, ARM_SMMU_CR0ACK, CR0_ATSCHK | CR0_CMDQEN | CR0_SMMUEN);
+	reg_set(hw, ARM_SMMU_IDR1, FIELD_PREP(IDR1_CMDQS, SMMU_QUEUE_SHIFT));
 	ret = smmu_kunit_init_structures(smmu);
 	if (ret)
 		return ret;
-	if (smmu_unit(smmu))
-		smmu_unit(smmu)->lost = false;
+	hw->own.q = &smmu->cmdq.q;
+	hw->own.gerror = hw->page + ARM_SMMU_GERROR;
+	hw->own.gerrorn = hw->page + ARM_SMMU_GERRORN;
 	platform_set_drvdata(hw->pdev, smmu);
 	smmu_hw = hw;
 	smmu_kunit_hardware = smmu_hardware;
@@ -262,6 +365,10 @@ static void smmu_stop(struct iq_fixture *fx)
 	iommu_device_sysfs_remove(&smmu->iommu);
 	smmu_kunit_hardware = NULL;
 	smmu_hw = NULL;
+#ifdef CONFIG_TEGRA241_CMDQV
+	smmu_kunit_cmdqv_stop();
+#endif
+	vfree(hw->cmdqv);
 	/* Queues and tables go with it */
 	platform_device_unregister(hw->pdev);
 	ida_destroy(&smmu->vmid_map);
@@ -273,24 +380,19 @@ static void smmu_stop(struct iq_fixture *fx)
 static int smmu_bind(struct iq_fixture *fx, struct pci_dev *pdev)
 {
 	struct smmu_hw *hw = fx->hw;
-	u32 sid = pci_dev_id(pdev);
-	int ret;
 
-	/* As firmware's parsers do it */
-	scoped_guard(mutex, &iommu_probe_device_lock) {
-		ret = iommu_fwspec_init(&pdev->dev, hw->fwnode);
-		if (!ret)
-			ret = iommu_fwspec_add_ids(&pdev->dev, &sid, 1);
-		if (ret)
-			return ret;
-		pdev->dev.iommu->fwspec->flags |= IOMMU_FWSPEC_PCI_RC_ATS;
-	}
-	return iommu_probe_device(&pdev->dev);
+	return quarantine_kunit_bind(&pdev->dev, hw->fwnode, pci_dev_id(pdev),
+				     IOMMU_FWSPEC_PCI_RC_ATS);
 }
 
 static int smmu_leaks(struct iq_fixture *fx)
 {
 	return smmu_quarantine_word & 1;
+}
+
+static void smmu_irq(struct iq_fixture *fx)
+{
+	smmu_kunit_gerror_irq(&the_smmu);
 }
 
 static const struct iq_vendor smmu_vendor = {
@@ -300,6 +402,7 @@ static const struct iq_vendor smmu_vendor = {
 	.probe = smmu_bind,
 	.allows = smmu_allows,
 	.pasid_allows = smmu_pasid_allows,
+	.irq = smmu_irq,
 	.leaks = smmu_leaks,
 };
 
@@ -337,8 +440,8 @@ static struct arm_smmu_cmd atc_inv(struct iq_dev *d)
 
 static int issue(struct arm_smmu_cmd *cmds, int n)
 {
-	return __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, n,
-					     true);
+	return arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, n,
+					   true);
 }
 
 /* One alone under its CMD_SYNC: named at once, asked once */
@@ -440,6 +543,31 @@ static int smmu_produce(void *data)
 	return 0;
 }
 
+/* Two CPUs queue a list each before the hardware goes on; one device is mute */
+static void smmu_produce_beside(struct kunit *test, struct smmu_producer *p,
+				struct arm_smmu_cmd *cmds, int n)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct smmu_hw *hw = the_hw(test);
+	struct task_struct *task;
+
+	init_completion(&p->done);
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->hold_syncs = 2;
+	task = kthread_create(smmu_produce, p, "iq-producer");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
+	KUNIT_EXPECT_EQ(test, issue(cmds, n), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p->done, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, p->ret, 0);
+	KUNIT_EXPECT_FALSE(test, p->allowed);
+}
+
 /*
  * Two CPUs, one queue: neither returns before the one that did not answer is
  * fenced, whoever it belongs to, and the innocent one is asked again.
@@ -448,31 +576,14 @@ static void smmu_test_two_producers(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
-	struct smmu_hw *hw = the_hw(test);
 	struct smmu_producer p;
-	struct task_struct *task;
 	struct arm_smmu_cmd cmd;
 	int i;
 
 	for (i = 0; i < 4; i++) {
 		p = (struct smmu_producer){ .d = i % 2 ? d : o };
-		init_completion(&p.done);
-		migrate_disable();
-		WRITE_ONCE(d->mute, true);
-		scoped_guard(raw_spinlock_irqsave, &hw->lock)
-			hw->hold_syncs = 2;
-		task = kthread_create(smmu_produce, &p, "iq-producer");
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-		kthread_bind(task, cpumask_any_but(cpu_online_mask,
-						   smp_processor_id()));
-		wake_up_process(task);
 		cmd = atc_inv(i % 2 ? o : d);
-		KUNIT_EXPECT_EQ(test, issue(&cmd, 1), 0);
-		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-		migrate_enable();
-		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
-		KUNIT_EXPECT_EQ(test, p.ret, 0);
-		KUNIT_EXPECT_FALSE(test, p.allowed);
+		smmu_produce_beside(test, &p, &cmd, 1);
 		iq_expect_state(test, o, "healthy");
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
@@ -490,9 +601,9 @@ static void smmu_test_full_queue(struct kunit *test)
 		for (i = 0; i < ARRAY_SIZE(cmds); i++)
 			cmds[i] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
 		/* No CMD_SYNC: nobody waits, the queue fills */
-		ret = __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
-						    cmds, ARRAY_SIZE(cmds) - 1,
-						    false);
+		ret = arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
+						  cmds, ARRAY_SIZE(cmds) - 1,
+						  false);
 		KUNIT_EXPECT_EQ(test, ret, 0);
 		iq_break_and_wait(test, d);
 		iq_recover(test, d);
@@ -507,17 +618,16 @@ static void smmu_test_gerror(struct kunit *test)
 	u32 gerror;
 
 	/* Another error of the queue is left to the driver */
-	hw_stop(hw, reg_get(hw, ARM_SMMU_CMDQ_CONS), CMDQ_ERR_CERROR_ILL_IDX);
+	hw_stop(hw, &hw->own, hw_cons(&hw->own), CMDQ_ERR_CERROR_ILL_IDX);
 	gerror = reg_get(hw, ARM_SMMU_GERROR);
-	smmu_quarantine_gerror(&the_smmu);
+	smmu_quarantine_gerror(&the_smmu, &the_smmu.cmdq);
 	KUNIT_EXPECT_NE(test, reg_get(hw, ARM_SMMU_GERRORN), gerror);
 	reg_set(hw, ARM_SMMU_GERRORN, gerror);
-	hw->stopped = false;
-	reg_set(hw, ARM_SMMU_CMDQ_CONS,
-		hw_position(reg_get(hw, ARM_SMMU_CMDQ_CONS)));
+	hw->own.stopped = false;
+	hw_set_cons(&hw->own, hw_position(hw_cons(&hw->own)));
 
 	/* An error that is not active is none */
-	smmu_quarantine_gerror(&the_smmu);
+	smmu_quarantine_gerror(&the_smmu, &the_smmu.cmdq);
 	KUNIT_EXPECT_EQ(test, reg_get(hw, ARM_SMMU_GERRORN), gerror);
 
 	/* Others that are active stay so */
@@ -530,32 +640,275 @@ static void smmu_test_gerror(struct kunit *test)
 }
 
 /*
- * A queue of a CMDQV with an error irq of its own. It accuses, the next one who
- * sends invalidations fences.
+ * What another CPU has queued behind the failed CMD_SYNC for the same device is
+ * taken out while the queue stands still: one timeout, one invalidation. What it
+ * has queued for others is not.
  */
-static void smmu_test_vcmdq(struct kunit *test)
+static void smmu_test_scrub(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[3];
+	struct smmu_producer p;
+	unsigned int timeouts, tlbis;
+	int i, asked, answered;
+
+	for (i = 0; i < 4; i++) {
+		p = (struct smmu_producer){ .d = d };
+		timeouts = hw->errors;
+		asked = atomic_read(&d->asked);
+		answered = atomic_read(&o->answered);
+		tlbis = hw->tlbis;
+		cmds[0] = atc_inv(d);
+		cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		cmds[2] = atc_inv(d);
+		smmu_produce_beside(test, &p, cmds, ARRAY_SIZE(cmds));
+		KUNIT_EXPECT_EQ(test, hw->errors, timeouts + 1);
+		/* Which of the two lists comes first is open */
+		KUNIT_EXPECT_LE(test, atomic_read(&d->asked), asked + 2);
+		KUNIT_EXPECT_GT(test, hw->tlbis, tlbis);
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+
+		p = (struct smmu_producer){ .d = d };
+		timeouts = hw->errors;
+		answered = atomic_read(&o->answered);
+		cmds[0] = atc_inv(o);
+		cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		smmu_produce_beside(test, &p, cmds, 2);
+		KUNIT_EXPECT_EQ(test, hw->errors, timeouts + 1);
+		KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+		iq_expect_state(test, o, "healthy");
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+	}
+}
+
+#ifdef CONFIG_TEGRA241_CMDQV
+
+/* Up to the hardware's part this is the driver's own CMDQV */
+static struct hw_queue *smmu_cmdqv(struct kunit *test)
+{
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmdq *vcmdq;
+
+	hw->cmdqv = vzalloc(5 * SZ_64K);
+	KUNIT_ASSERT_NOT_NULL(test, hw->cmdqv);
+	/* Only one VINTF and one VCMDQ can be the matter: their error maps say so */
+	writel(1, hw->cmdqv + 0x14);
+	writeq(1, hw->cmdqv + 0x1000 + 0xc0);
+	vcmdq = smmu_kunit_cmdqv_start((void __iomem *)hw->cmdqv);
+	KUNIT_ASSERT_NOT_NULL(test, vcmdq);
+	hw->vcmdq.gerror = (u32 __force *)smmu_quarantine_vcmdq_gerror(vcmdq);
+	hw->vcmdq.gerrorn = hw->vcmdq.gerror + 1;
+	WRITE_ONCE(hw->vcmdq.q, &vcmdq->q);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	KUNIT_ASSERT_GT(test, hw->vcmdq.commands, 0);
+	return &hw->vcmdq;
+}
+
+static unsigned int smmu_timeouts_seen(void)
+{
+	return READ_ONCE(smmu_quarantine_word) >> 1;
+}
+
+/* R12: the error irq never comes, as its CPU is the one that polls */
+static void smmu_test_vcmdq_poller(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct arm_smmu_cmdq *vcmdq;
-	__le64 *entry;
+	struct hw_queue *hq = smmu_cmdqv(test);
+	unsigned int seen = smmu_timeouts_seen();
+	unsigned long flags;
+	int i, asked;
 
-	vcmdq = kunit_kzalloc(test, sizeof(*vcmdq), GFP_KERNEL);
-	entry = kunit_kzalloc(test, 16 << 4, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, vcmdq);
-	KUNIT_ASSERT_NOT_NULL(test, entry);
-	vcmdq->q.base = entry;
-	vcmdq->q.ent_dwords = CMDQ_ENT_DWORDS;
-	vcmdq->q.llq.max_n_shift = 4;
-	vcmdq->q.llq.prod = 3;
-	entry[0] = cpu_to_le64(CMDQ_OP_CMD_SYNC);
-	entry[2] = cpu_to_le64(atc_inv(d).data[0]);
-	entry[4] = cpu_to_le64(CMDQ_OP_CMD_SYNC);
+	for (i = 1; i <= 3; i++) {
+		asked = atomic_read(&d->asked);
+		KUNIT_ASSERT_EQ(test, iq_map(d, SZ_2M), 0);
+		WRITE_ONCE(d->mute, true);
+		local_irq_save(flags);
+		iq_unmap(d, SZ_2M);
+		local_irq_restore(flags);
+		KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+		KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+		KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
+		KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + i);
+		WRITE_ONCE(d->fenced, true);
+		iq_await_state(test, d, "quarantined");
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+		iq_recover(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+	}
+	KUNIT_EXPECT_EQ(test, the_hw(test)->errors, 3);
+}
 
-	smmu_quarantine_timeout(&the_smmu, vcmdq, 2);
-	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+/*
+ * The driver's own irq function comes first, or when a poller has dealt with the
+ * error: nobody acts twice.
+ */
+static void smmu_test_vcmdq_irq(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct hw_queue *hq = smmu_cmdqv(test);
+	struct smmu_hw *hw = the_hw(test);
+	unsigned int seen = smmu_timeouts_seen();
+	u32 before;
+	int i;
+
+	for (i = 1; i <= 4; i++) {
+		hw->vcmdq_irq = i % 2;
+		iq_break_and_wait(test, d);
+		if (!hw->vcmdq_irq)
+			smmu_kunit_cmdqv_irq();
+		KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+		KUNIT_EXPECT_EQ(test, hw->errors, i);
+		KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + i);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+		iq_recover(test, d);
+	}
+
+	/* Another error is the driver's, and acknowledged by it */
+	hw->vcmdq_irq = false;
+	hw_stop(hw, hq, hw_cons(hq), CMDQ_ERR_CERROR_ABT_IDX);
+	smmu_quarantine_gerror(&the_smmu,
+			       container_of(hq->q, struct arm_smmu_cmdq, q));
+	KUNIT_EXPECT_TRUE(test, hw_error_active(hq));
+	smmu_kunit_cmdqv_irq();
+	KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+	KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + 4);
+
+	/*
+	 * The driver has looked; a timeout comes before it acknowledges what it
+	 * saw: recorded, and not raised once more by what GERROR was then.
+	 */
+	before = READ_ONCE(*hq->gerror);
+	hw_stop(hw, hq, hw_position(hw_cons(hq)), CMDQ_ERR_CERROR_ATC_INV_IDX);
+	smmu_quarantine_ack(&the_smmu,
+			    container_of(hq->q, struct arm_smmu_cmdq, q),
+			    before, (void __iomem *)hq->gerrorn);
+	KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + 5);
+	KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+	iq_expect_in_service(test, d);
+}
+
+#endif /* CONFIG_TEGRA241_CMDQV */
+
+#ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
+
+/* The commands of a guest, by the driver's own function */
+static int smmu_guest_asks(struct kunit *test, struct arm_vsmmu *vsmmu,
+			   const struct arm_smmu_cmd *cmds, int n)
+{
+	struct iommu_user_data_array array = {
+		.type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+		.entry_len = sizeof(*cmds),
+		.entry_num = n,
+	};
+
+	array.uptr = (void __user *)kunit_vm_mmap(test, NULL, 0, PAGE_SIZE,
+						  PROT_READ | PROT_WRITE,
+						  MAP_ANONYMOUS | MAP_PRIVATE,
+						  0);
+	KUNIT_ASSERT_NOT_NULL(test, array.uptr);
+	KUNIT_ASSERT_EQ(test, copy_to_user(array.uptr, cmds, n * sizeof(*cmds)), 0);
+	return arm_vsmmu_cache_invalidate(&vsmmu->core, &array);
+}
+
+/*
+ * A guest's device that does not answer costs the host one timeout, and the guest
+ * an error; as long as it is fenced, an error and no timeout.
+ */
+static void smmu_test_guest(struct kunit *test)
+{
+	const u32 vsid = 7;
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct iommufd_vdevice *vdev;
+	struct iommufd_device *idev;
+	struct arm_smmu_cmd cmds[3];
+	struct arm_vsmmu *vsmmu;
+	int i, asked, answered;
+
+	vsmmu = kunit_kzalloc(test, sizeof(*vsmmu), GFP_KERNEL);
+	vdev = kunit_kcalloc(test, 2, sizeof(*vdev), GFP_KERNEL);
+	idev = kunit_kcalloc(test, 2, sizeof(*idev), GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, vsmmu && vdev && idev);
+	vsmmu->smmu = &the_smmu;
+	vsmmu->vmid = 1;
+	xa_init(&vsmmu->core.vdevs);
+	for (i = 0; i < 2; i++) {
+		idev[i].dev = iq_device(i ? o : d);
+		vdev[i].idev = &idev[i];
+		KUNIT_ASSERT_EQ(test, xa_err(xa_store(&vsmmu->core.vdevs, vsid + i,
+						      &vdev[i], GFP_KERNEL)), 0);
+	}
+	cmds[0] = arm_smmu_make_cmd_atc_inv_all(vsid, IOMMU_NO_PASID);
+	cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
+	cmds[2] = arm_smmu_make_cmd_atc_inv_all(vsid + 1, IOMMU_NO_PASID);
+	asked = atomic_read(&d->asked);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
+
+	WRITE_ONCE(d->mute, true);
+	answered = atomic_read(&o->answered);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), -EIO);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
 	iq_await_state(test, d, "quarantined");
+	iq_expect_state(test, o, "healthy");
+	/* Two devices under one CMD_SYNC: once more, alone */
+	KUNIT_EXPECT_EQ(test, hw->errors, 2);
+
+	asked = atomic_read(&d->asked);
+	answered = atomic_read(&o->answered);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), -EIO);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->answered), answered + 1);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds + 1, 2), 0);
+	KUNIT_EXPECT_EQ(test, hw->errors, 2);
+
 	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), 0);
+	xa_destroy(&vsmmu->core.vdevs);
+}
+
+#endif /* CONFIG_ARM_SMMU_V3_IOMMUFD */
+
+/*
+ * A device that works with ATS only is given EATS by the identity domain too,
+ * which nobody else is: not while it is fenced.
+ */
+static void smmu_test_ats_always_on(struct kunit *test)
+{
+	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct arm_smmu_master *master;
+
+	iq_unplug(d);
+	d->needs_ats = true;
+	iq_power_on(d);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	master = dev_iommu_priv_get(iq_device(d));
+	KUNIT_ASSERT_TRUE(test, master->ats_always_on);
+	KUNIT_ASSERT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
+	KUNIT_EXPECT_TRUE(test, smmu_allows(d));
+	iommu_detach_device(identity, iq_device(d));
+	iq_expect_in_service(test, d);
+
+	/* Fenced for good, and not blocked: the core would refuse the attach */
+	iq_blocking_fails(d, true);
+	iq_break(test, d);
+	iq_await_state(test, d, "failed");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iommu_detach_device(identity, iq_device(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_blocking_fails(d, false);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
 }
 
 static void smmu_test_ste(struct kunit *test)
@@ -575,6 +928,113 @@ static void smmu_test_ste(struct kunit *test)
 			STRTAB_STE_0_CFG_ABORT);
 	iq_recover(test, d);
 	KUNIT_EXPECT_MEMEQ(test, hw_ste(d), &before, sizeof(before));
+}
+
+/*
+ * At every instant fenced or sane: from healthy to fenced, blocked and back the
+ * SMMU sees no entry but these, whatever it reads meanwhile.
+ */
+static void smmu_test_ste_transitions(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct iommu_domain *domain;
+	struct smmu_watch *watch;
+	int i, ret;
+
+	domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, watch);
+	watch->ste = hw_ste(d);
+	watch->known[0] = *watch->ste;
+	watch->known[1] = *watch->ste;
+	watch->known[1].data[1] &= ~cpu_to_le64(STRTAB_STE_1_EATS);
+	arm_smmu_make_abort_ste(&watch->known[2]);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->watch = watch;
+
+	for (i = 0; i < 4; i++) {
+		iq_break(test, d);
+		/* An attach may come before the work, or be refused */
+		ret = iommu_attach_device(domain, iq_device(d));
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+		if (ret)
+			ret = iommu_attach_device(domain, iq_device(d));
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		iq_expect_in_service(test, d);
+		iommu_detach_device(domain, iq_device(d));
+	}
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->watch = NULL;
+	KUNIT_EXPECT_GT(test, watch->looks, 0);
+	KUNIT_EXPECT_EQ(test, watch->torn, 0);
+	iommu_domain_free(domain);
+}
+
+/* Neither an answer nor a timeout, until it answers again */
+static void smmu_silent(struct kunit *test, enum iommu_last_resort last_resort)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	bool cut_off = last_resort == IOMMU_LAST_RESORT_BUSMASTER;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, last_resort);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_expect_last_resort(test, d, cut_off);
+	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->lost);
+
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	KUNIT_EXPECT_EQ(test, iq_may_translate(d), !cut_off);
+	if (cut_off)
+		iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void smmu_test_silent_none(struct kunit *test)
+{
+	smmu_silent(test, IOMMU_LAST_RESORT_NONE);
+}
+
+static void smmu_test_silent_busmaster(struct kunit *test)
+{
+	smmu_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
+}
+
+/* So many commands that there is no room any more: the driver gives up */
+static void smmu_test_silent_full(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[CMDQ_BATCH_ENTRIES - 1];
+	int i, ret = 0;
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(hw->silent, true);
+	for (i = 0; i < ARRAY_SIZE(cmds); i++)
+		cmds[i] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+	for (i = 0; i < 4 && !ret; i++)
+		ret = __arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
+						    cmds, ARRAY_SIZE(cmds),
+						    false);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->dropped);
+
+	/* What was dropped is lost for good: it never counts as being back */
+	WRITE_ONCE(hw->silent, false);
+	/* Nobody polls who finds no room with an SMMU that was given up */
+	smmu_hardware(&the_smmu);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_TRUE(test, smmu_unit(&the_smmu)->lost);
+	smmu_unit(&the_smmu)->dropped = false;
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
 }
 
 /* Without the check of translated requests no entry could shut it out */
@@ -598,8 +1058,20 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_two_producers),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
-	KUNIT_CASE(smmu_test_vcmdq),
+	KUNIT_CASE(smmu_test_scrub),
+#ifdef CONFIG_TEGRA241_CMDQV
+	KUNIT_CASE(smmu_test_vcmdq_poller),
+	KUNIT_CASE(smmu_test_vcmdq_irq),
+#endif
+#ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
+	KUNIT_CASE(smmu_test_guest),
+#endif
+	KUNIT_CASE(smmu_test_ats_always_on),
 	KUNIT_CASE(smmu_test_ste),
+	KUNIT_CASE(smmu_test_ste_transitions),
+	KUNIT_CASE(smmu_test_silent_none),
+	KUNIT_CASE(smmu_test_silent_busmaster),
+	KUNIT_CASE(smmu_test_silent_full),
 	KUNIT_CASE(smmu_test_no_check),
 	{}
 };
@@ -612,3 +1084,5 @@ static struct kunit_suite smmu_suite = {
 };
 
 kunit_test_suites(&smmu_conformance_suite, &smmu_suite);
+
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

@@ -8,8 +8,9 @@
  * then succeeds (IHI 0070, 3.9.1.4, 7.1). Which of the CMD_ATC_INVs before it
  * timed out is not said, and its issuer sees success.
  *
- * All commands pass __arm_smmu_cmdq_issue_cmdlist(), so that function carries
- * the call-outs:
+ * All commands pass arm_smmu_cmdq_issue_cmdlist(), in trees with an erratum's
+ * repetitions the function of that name with two underscores. It carries the
+ * call-outs:
  *
  *  - before anything is queued, CMD_ATC_INVs of devices that are not asked any
  *    more are taken out of the list                               ..._filter()
@@ -22,7 +23,7 @@
  *
  * Where the error is noticed, in the irq or by a poller, it is only recorded,
  * while the queue stands still: if all CMD_ATC_INVs under the failed CMD_SYNC are
- * of one device, that is the culprit.
+ * of one device, that is the culprit, and what stands behind for it is taken out.
  *
  * The fence takes EATS out of the stream table entries of the device and makes
  * the SMMU forget what it has cached of them (CMD_CFGI_STE). With ATSCHK set
@@ -195,6 +196,36 @@ static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
 	return smmu_occupied(q, cons) + i <= size ? only : NULL;
 }
 
+/*
+ * What others have queued for the accused behind the failed CMD_SYNC would expire
+ * in its turn. While the error is active the SMMU has thrown away what it had
+ * fetched of it, and fetches it once more afterwards (7.1); producers are done
+ * with all that PROD covers. No command does nothing, so the driver makes a
+ * CMD_SYNC of an illegal one, and so do we. Whoever waits for the answer sees the
+ * count of timeouts change.
+ */
+static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
+		       u32 cons)
+{
+	struct arm_smmu_cmd sync = arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0);
+	u32 mask = (2U << q->llq.max_n_shift) - 1, p;
+	u32 prod = readl(q->prod_reg);
+	struct smmu_dev *sdev;
+	__le64 *entry;
+	s64 sid;
+
+	for (p = cons; (p ^ prod) & mask; p++) {
+		entry = Q_ENT(q, p);
+		sid = smmu_atc_sid(le64_to_cpu(READ_ONCE(entry[0])));
+		sdev = sid < 0 ? NULL : smmu_find(smmu, sid);
+		if (!sdev || !smmu_is_fenced(sdev))
+			continue;
+		WRITE_ONCE(entry[0], cpu_to_le64(sync.data[0]));
+		WRITE_ONCE(entry[1], cpu_to_le64(sync.data[1]));
+		iommu_quarantine_count(IOMMU_QUARANTINE_SCRUBBED);
+	}
+}
+
 /* smmu_lock held, the error is active: the queue stands still */
 static void smmu_record(struct arm_smmu_device *smmu,
 			struct arm_smmu_cmdq *cmdq, u32 gerror, u32 cons)
@@ -219,6 +250,7 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	}
 	if (sdev)
 		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, gerror, cons);
+	smmu_scrub(smmu, &cmdq->q, cons);
 	/* After the accusation: who sees the count sees the state */
 	smmu_timeouts++;
 	if (unit)
@@ -228,92 +260,90 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	smmu_update_word();
 }
 
-static void smmu_take_gerror(struct arm_smmu_device *smmu)
+/* A command queue's error register: a VCMDQ of Tegra241's has one of its own */
+static void __iomem *smmu_gerror(struct arm_smmu_device *smmu,
+				 struct arm_smmu_cmdq *cmdq)
 {
+	return cmdq == &smmu->cmdq ? smmu->base + ARM_SMMU_GERROR :
+				     smmu_quarantine_vcmdq_gerror(cmdq);
+}
+
+/* From there to the register that acknowledges, in both */
+#define SMMU_TO_GERRORN		(ARM_SMMU_GERRORN - ARM_SMMU_GERROR)
+
+static void smmu_take_gerror(struct arm_smmu_device *smmu,
+			     struct arm_smmu_cmdq *cmdq)
+{
+	void __iomem *reg = smmu_gerror(smmu, cmdq);
 	u32 gerror, gerrorn, cons;
 
 	lockdep_assert_held(&smmu_lock);
-	gerror = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
-	gerrorn = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+	gerror = readl_relaxed(reg);
+	gerrorn = readl_relaxed(reg + SMMU_TO_GERRORN);
 	if (!((gerror ^ gerrorn) & GERROR_CMDQ_ERR))
 		return;
-	cons = readl_relaxed(smmu->cmdq.q.cons_reg);
+	cons = readl_relaxed(cmdq->q.cons_reg);
 	if (FIELD_GET(CMDQ_CONS_ERR, cons) != CMDQ_ERR_CERROR_ATC_INV_IDX)
 		return;
-	smmu_record(smmu, &smmu->cmdq, gerror, cons);
+	smmu_record(smmu, cmdq, gerror, cons);
 	/* Only this one: others that are active stay so */
-	writel(gerrorn ^ GERROR_CMDQ_ERR, smmu->base + ARM_SMMU_GERRORN);
+	writel(gerrorn ^ GERROR_CMDQ_ERR, reg + SMMU_TO_GERRORN);
 }
 
 /**
- * smmu_quarantine_gerror() - look for a command queue error
+ * smmu_quarantine_gerror() - look for an error of a command queue
  * @smmu: the SMMU
+ * @cmdq: the queue
  *
  * Records a CERROR_ATC_INV_SYNC and acknowledges it, which lets the queue go on.
  * Any other error is left to the driver.
  *
  * Context: any.
  */
-void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
+void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
+			    struct arm_smmu_cmdq *cmdq)
 {
 	if (!iommu_quarantine_reports())
 		return;
 	guard(raw_spinlock_irqsave)(&smmu_lock);
-	smmu_take_gerror(smmu);
+	smmu_take_gerror(smmu, cmdq);
 }
 
 /**
  * smmu_quarantine_ack() - the driver acknowledges the errors that it has seen
  * @smmu: the SMMU
+ * @cmdq: the command queue that the register belongs to
  * @gerror: GERROR as it was when the driver looked
+ * @gerrorn: the register that acknowledges
  *
  * While the driver prints, pollers may have acknowledged a timeout, the next one
  * and so on: GERROR of then says nothing about the command queue any more. An
  * error other than a timeout is the driver's, and the queue has stood still
  * since it looked.
  *
- * Context: hard irq.
+ * Context: hard irq; irq thread for a VCMDQ.
  */
-void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror)
+void smmu_quarantine_ack(struct arm_smmu_device *smmu,
+			 struct arm_smmu_cmdq *cmdq, u32 gerror,
+			 void __iomem *gerrorn)
 {
 	u32 now, cons;
 
 	if (iommu_quarantine_reports()) {
 		guard(raw_spinlock_irqsave)(&smmu_lock);
-		smmu_take_gerror(smmu);
-		now = readl_relaxed(smmu->base + ARM_SMMU_GERROR);
-		cons = readl(smmu->cmdq.q.cons_reg);
-		/* This instant: left active, which raises the irq again */
+		smmu_take_gerror(smmu, cmdq);
+		now = readl_relaxed(smmu_gerror(smmu, cmdq));
+		cons = readl(cmdq->q.cons_reg);
+		/* This instant: left active, for the irq or for a poller */
 		if (FIELD_GET(CMDQ_CONS_ERR, cons) ==
 		    CMDQ_ERR_CERROR_ATC_INV_IDX)
-			now = readl_relaxed(smmu->base + ARM_SMMU_GERRORN);
+			now = readl_relaxed(gerrorn);
 		gerror &= ~GERROR_CMDQ_ERR;
 		gerror |= now & GERROR_CMDQ_ERR;
-		writel(gerror, smmu->base + ARM_SMMU_GERRORN);
+		writel(gerror, gerrorn);
 		return;
 	}
-	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
-}
-
-/**
- * smmu_quarantine_timeout() - the driver deals with a CERROR_ATC_INV_SYNC itself
- * @smmu: the SMMU
- * @cmdq: the queue, perhaps one of a CMDQV that has an error irq of its own
- * @cons: CONS of the queue
- *
- * Context: hard irq or irq thread; before the error is acknowledged.
- */
-void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
-			     struct arm_smmu_cmdq *cmdq, u32 cons)
-{
-	if (!iommu_quarantine_reports())
-		return;
-	guard(raw_spinlock_irqsave)(&smmu_lock);
-	/* A poller may have dealt with it while the driver printed: once only */
-	if (cmdq == &smmu->cmdq)
-		smmu_take_gerror(smmu);
-	else
-		smmu_record(smmu, cmdq, GERROR_CMDQ_ERR, cons);
+	writel(gerror, gerrorn);
 }
 
 /*
@@ -339,6 +369,7 @@ static void smmu_declare_lost(struct smmu_unit *unit)
 /**
  * __smmu_quarantine_poll() - the driver's second of waiting is over
  * @smmu: the SMMU
+ * @cmdq: the queue
  * @qp: the driver's notes
  *
  * Context: any; irqs may be off.
@@ -346,6 +377,7 @@ static void smmu_declare_lost(struct smmu_unit *unit)
  * the bound. Then the SMMU is lost.
  */
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
+			   struct arm_smmu_cmdq *cmdq,
 			   struct arm_smmu_queue_poll *qp)
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
@@ -355,7 +387,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 	/* The driver has no ATS device behind it: nothing of ours */
 	if (!iommu_quarantine_enabled() || !unit)
 		return -ETIMEDOUT;
-	smmu_quarantine_gerror(smmu);
+	smmu_quarantine_gerror(smmu, cmdq);
 	iommu_quarantine_wait_for_hardware();
 	/* From its timeout or the hardware's last word, whatever came later */
 	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
@@ -371,6 +403,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 /**
  * smmu_quarantine_drop() - there is no room in the queue
  * @smmu: the SMMU
+ * @cmdq: the queue
  * @wait: the submission's notes
  *
  * The driver looks for room for ever, and where nobody else waits for a CMD_SYNC
@@ -380,6 +413,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
  * Return: true if the SMMU is lost, so that there will be none.
  */
 bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+			  struct arm_smmu_cmdq *cmdq,
 			  struct smmu_quarantine_wait *wait)
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS), now;
@@ -393,7 +427,7 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 	if (!READ_ONCE(unit->lost)) {
 		if (now - wait->full < SMMU_WAIT_LONG_NS)
 			return false;
-		smmu_quarantine_gerror(smmu);
+		smmu_quarantine_gerror(smmu, cmdq);
 		iommu_quarantine_wait_for_hardware();
 		if ((s64)(now - max(wait->full, READ_ONCE(unit->word))) <=
 		    (s64)bound)
@@ -633,8 +667,8 @@ static int smmu_run(struct smmu_unit *unit, struct arm_smmu_cmd *cmd, int n)
 	unsigned int timeouts = READ_ONCE(unit->timeouts);
 	int rc;
 
-	rc = __arm_smmu_cmdq_issue_cmdlist(unit->smmu, &unit->smmu->cmdq, cmd,
-					   n, true);
+	rc = arm_smmu_cmdq_issue_cmdlist(unit->smmu, &unit->smmu->cmdq, cmd, n,
+					 true);
 	/* The CMD_SYNC was seen to complete: so is what was recorded before */
 	dma_rmb();
 	if (!rc && READ_ONCE(unit->timeouts) != timeouts)
@@ -802,6 +836,7 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
  * @smmu: the SMMU
  * @cmds: the commands, with the host's stream ids; not more than a batch
  * @n: how many
+ * @issue: how the driver does it: an erratum's repetitions are the guest's affair
  *
  * A guest's dead device costs the host what any other one costs. To the guest a
  * CMD_ATC_INV that was not answered, or not even sent, is an error.
@@ -811,7 +846,11 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
  * or the error of the queue.
  */
 int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
-			       struct arm_smmu_cmd *cmds, int n)
+			       struct arm_smmu_cmd *cmds, int n,
+			       int (*issue)(struct arm_smmu_device *smmu,
+					    struct arm_smmu_cmdq *cmdq,
+					    struct arm_smmu_cmd *cmds, int n,
+					    bool sync))
 {
 	u32 sids[CMDQ_BATCH_ENTRIES];
 	unsigned int asked = 0;
@@ -825,7 +864,7 @@ int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
 		if (sid >= 0)
 			sids[asked++] = sid;
 	}
-	ret = __arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, true);
+	ret = issue(smmu, &smmu->cmdq, cmds, n, true);
 	if (ret || !iommu_quarantine_enabled())
 		return ret;
 

@@ -38,20 +38,27 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 			     struct arm_smmu_cmd *cmds, int n,
 			     struct smmu_quarantine_wait *wait);
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
+			   struct arm_smmu_cmdq *cmdq,
 			   struct arm_smmu_queue_poll *qp);
 bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+			  struct arm_smmu_cmdq *cmdq,
 			  struct smmu_quarantine_wait *wait);
 int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
 			     struct arm_smmu_cmd *cmds, int n,
 			     const struct smmu_quarantine_wait *wait, int ret);
-void smmu_quarantine_gerror(struct arm_smmu_device *smmu);
-void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
-			     struct arm_smmu_cmdq *cmdq, u32 cons);
-void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror);
+void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
+			    struct arm_smmu_cmdq *cmdq);
+void smmu_quarantine_ack(struct arm_smmu_device *smmu,
+			 struct arm_smmu_cmdq *cmdq, u32 gerror,
+			 void __iomem *gerrorn);
 void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
 			   __le64 *entry, unsigned int i, __le64 val);
 int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
-			       struct arm_smmu_cmd *cmds, int n);
+			       struct arm_smmu_cmd *cmds, int n,
+			       int (*issue)(struct arm_smmu_device *smmu,
+					    struct arm_smmu_cmdq *cmdq,
+					    struct arm_smmu_cmd *cmds, int n,
+					    bool sync));
 bool smmu_quarantine_muted(struct arm_smmu_device *smmu, const u64 *evt);
 bool smmu_quarantine_allows_ats(struct arm_smmu_master *master);
 int smmu_quarantine_probe(struct arm_smmu_master *master);
@@ -63,10 +70,28 @@ void smmu_quarantine_reset_device_done(struct device *dev);
 struct arm_smmu_ste *smmu_quarantine_ste(struct arm_smmu_device *smmu, u32 sid);
 const struct iommu_ops *smmu_quarantine_ops(void);
 
+/* in tegra241-cmdqv.c, see vcmdq.h: whose queues are the only other ones */
+#ifdef CONFIG_TEGRA241_CMDQV
+void __iomem *smmu_quarantine_vcmdq_gerror(struct arm_smmu_cmdq *cmdq);
+#else
+static inline void __iomem *
+smmu_quarantine_vcmdq_gerror(struct arm_smmu_cmdq *cmdq)
+{
+	return NULL;
+}
+#endif
+
 /* A test plays the hardware, which goes on whenever the driver polls */
 #if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM_KUNIT_TEST)
 extern void (*smmu_kunit_hardware)(struct arm_smmu_device *smmu);
 int smmu_kunit_init_structures(struct arm_smmu_device *smmu);
+void smmu_kunit_gerror_irq(struct arm_smmu_device *smmu);
+#ifdef CONFIG_TEGRA241_CMDQV
+struct arm_smmu_device *smmu_kunit_smmu(void);
+struct arm_smmu_cmdq *smmu_kunit_cmdqv_start(void __iomem *base);
+void smmu_kunit_cmdqv_stop(void);
+void smmu_kunit_cmdqv_irq(void);
+#endif
 
 static inline void smmu_kunit_poll(struct arm_smmu_device *smmu)
 {
@@ -126,8 +151,8 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 					struct arm_smmu_cmdq *cmdq, u32 cons)
 {
 	if (unlikely(FIELD_GET(CMDQ_CONS_ERR, cons) ==
-		     CMDQ_ERR_CERROR_ATC_INV_IDX) && cmdq == &smmu->cmdq)
-		smmu_quarantine_gerror(smmu);
+		     CMDQ_ERR_CERROR_ATC_INV_IDX))
+		smmu_quarantine_gerror(smmu, cmdq);
 }
 
 /* The driver doubles its delay with each poll, up to half a second */
@@ -135,6 +160,7 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 
 /* After a poll of the driver, which ended with @ret */
 static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
+				       struct arm_smmu_cmdq *cmdq,
 				       struct arm_smmu_queue_poll *qp, int ret)
 {
 	smmu_kunit_poll(smmu);
@@ -145,9 +171,9 @@ static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 	if (unlikely(qp->delay >= SMMU_QUARANTINE_DELAY_US)) {
 		qp->delay = SMMU_QUARANTINE_DELAY_US;
 		if (!qp->spin_cnt)
-			smmu_quarantine_gerror(smmu);
+			smmu_quarantine_gerror(smmu, cmdq);
 	}
-	return unlikely(ret) ? __smmu_quarantine_poll(smmu, qp) : 0;
+	return unlikely(ret) ? __smmu_quarantine_poll(smmu, cmdq, qp) : 0;
 }
 
 /* Every batch of a device-TLB invalidation has its own CMD_SYNC */
@@ -188,12 +214,14 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 }
 
 static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
+				       struct arm_smmu_cmdq *cmdq,
 				       struct arm_smmu_queue_poll *qp, int ret)
 {
 	return ret;
 }
 
 static inline bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
+					struct arm_smmu_cmdq *cmdq,
 					struct smmu_quarantine_wait *wait)
 {
 	return false;
@@ -211,24 +239,27 @@ static inline void smmu_quarantine_set(struct arm_smmu_entry_writer *writer,
 	WRITE_ONCE(entry[i], val);
 }
 
-static inline void smmu_quarantine_gerror(struct arm_smmu_device *smmu)
+static inline void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
+					  struct arm_smmu_cmdq *cmdq)
 {
 }
 
-static inline void smmu_quarantine_timeout(struct arm_smmu_device *smmu,
-					   struct arm_smmu_cmdq *cmdq, u32 cons)
+static inline void smmu_quarantine_ack(struct arm_smmu_device *smmu,
+				       struct arm_smmu_cmdq *cmdq, u32 gerror,
+				       void __iomem *gerrorn)
 {
+	writel(gerror, gerrorn);
 }
 
-static inline void smmu_quarantine_ack(struct arm_smmu_device *smmu, u32 gerror)
+static inline int
+smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
+			   struct arm_smmu_cmd *cmds, int n,
+			   int (*issue)(struct arm_smmu_device *smmu,
+					struct arm_smmu_cmdq *cmdq,
+					struct arm_smmu_cmd *cmds, int n,
+					bool sync))
 {
-	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
-}
-
-static inline int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
-					     struct arm_smmu_cmd *cmds, int n)
-{
-	return __arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, true);
+	return issue(smmu, &smmu->cmdq, cmds, n, true);
 }
 
 static inline bool smmu_quarantine_muted(struct arm_smmu_device *smmu,

@@ -3,6 +3,7 @@
 
 #define pr_fmt(fmt) "iommu-quarantine: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
 #include <linux/iommu-quarantine.h>
@@ -32,6 +33,7 @@ u64 quarantine_counter(enum iommu_quarantine_counter counter)
 {
 	return atomic64_read(&counters[counter]);
 }
+EXPORT_SYMBOL_IF_KUNIT(quarantine_counter);
 
 /* Far below the shortest period of a watchdog, far above a round of a wait */
 #define TELL_ALL_NS	(250ULL * NSEC_PER_MSEC)

@@ -16,12 +16,17 @@
  * reached before what is above it was restored: its bracket stays open until
  * the PCI core restores it, or until the recovery is over.
  *
+ * Power: a device that was broken when it went to D3 has a bracket as well, one
+ * that stays open till it is back in D0. Whether it was D3hot, and kept what it
+ * knew, or D3cold is told by the proof.
+ *
  * Locks: callers may hold device locks, the configuration access of the devices
  * and reset_lock of pciehp. Below all that comes quarantine.busy, then
  * group->mutex; under these nobody waits for any of the former. pci_bus_sem is
  * not taken: the devices are found in the table of the quarantine.
  */
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/iommu.h>
 #include <linux/pci.h>
@@ -128,6 +133,7 @@ void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
 {
 	walk_below(bridge, bus_open, 0);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_bus_prepare);
 
 /**
  * iommu_quarantine_bus_done() - the reset of a bus is over
@@ -142,6 +148,7 @@ int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc)
 	walk_below(bridge, bus_close, rc);
 	return rc;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_bus_done);
 
 /**
  * iommu_quarantine_restoring() - the state of a device is about to be restored
@@ -161,6 +168,7 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 	quarantine_close_deferred(q, pdev);
 	quarantine_put(q);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restoring);
 
 /**
  * iommu_quarantine_recovery_end() - pcie_do_recovery() is about to return
@@ -173,4 +181,58 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 void iommu_quarantine_recovery_end(struct pci_dev *bridge)
 {
 	walk_below(bridge, bus_end, 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_recovery_end);
+
+static void power_open(struct quarantine *q, struct pci_dev *pdev)
+{
+	int state = atomic_read(&q->state);
+
+	/* From D3hot to D3cold there is one already */
+	if (state == Q_HEALTHY || state == Q_RELEASED || q->deferred)
+		return;
+	if (quarantine_bracket_open(q, pdev))
+		return;
+	q->bus_brackets++;
+	q->deferred++;
+}
+
+/**
+ * iommu_quarantine_power_down() - a device is about to go to a low-power state
+ * @pdev: the device
+ * @locked: pci_bus_sem is held; then nothing is done
+ *
+ * Not only for D3cold: that may come later, when the port above is turned off.
+ *
+ * Context: process.
+ */
+void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked)
+{
+	struct quarantine *q;
+
+	if (locked || !iommu_quarantine_enabled())
+		return;
+	q = quarantine_get(&pdev->dev);
+	if (!q)
+		return;
+	scoped_guard(mutex, &q->busy)
+		power_open(q, pdev);
+	quarantine_put(q);
+}
+
+/**
+ * iommu_quarantine_power_up() - a device may be back in D0
+ * @pdev: the device
+ * @locked: pci_bus_sem is held; then nothing is done, and whoever restores the
+ *	device or resets it next closes the bracket
+ * @rc: what came of it
+ *
+ * Context: process.
+ * Return: @rc, which is 0 when the device is in D0.
+ */
+int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc)
+{
+	if (!locked && !rc)
+		iommu_quarantine_restoring(pdev);
+	return rc;
 }

@@ -98,11 +98,11 @@ static int hold_fence_set(void *data, u64 val)
 DEFINE_DEBUGFS_ATTRIBUTE(hold_fence_fops, hold_fence_get, hold_fence_set,
 			 "%llu\n");
 
-static u64 wait_bound_ns;
+u64 quarantine_debug_bound_ns;
 
 u64 quarantine_debug_wait_bound(void)
 {
-	return READ_ONCE(wait_bound_ns);
+	return READ_ONCE(quarantine_debug_bound_ns);
 }
 
 static int stats_show(struct seq_file *m, void *unused)
@@ -133,7 +133,8 @@ static int __init quarantine_debug_init(void)
 	debugfs_create_file_unsafe("hold_fence", 0600, dir, NULL,
 				   &hold_fence_fops);
 	/* 0: the vendor's own */
-	debugfs_create_u64("wait_bound_ns", 0600, dir, &wait_bound_ns);
+	debugfs_create_u64("wait_bound_ns", 0600, dir,
+			   &quarantine_debug_bound_ns);
 	debugfs_create_file("stats", 0400, dir, NULL, &stats_fops);
 	return 0;
 }

@@ -6,6 +6,7 @@
  * device, fence and all.
  */
 
+#include <kunit/visibility.h>
 #include <linux/debugfs.h>
 #include <linux/fault-inject.h>
 #include <linux/init.h>
@@ -16,15 +17,12 @@
 
 static DECLARE_FAULT_ATTR(fail_ats);
 
-/**
- * quarantine_fail_ats() - has this device timed out now?
- * @dev: the device; kept from being released by the caller
- *
- * Context: process.
- * Return: 0 if it has, -EAGAIN if fail_ats/ says that it has not, -ENODEV if it
- * cannot be quarantined, -EOPNOTSUPP if its backend cannot pretend.
+/*
+ * Has this device timed out now? Returns 0 if it has, -EAGAIN if the attribute
+ * says that it has not, -ENODEV if it cannot be quarantined, -EOPNOTSUPP if its
+ * backend cannot pretend.
  */
-int quarantine_fail_ats(struct device *dev)
+static int fail_device(struct device *dev)
 {
 	struct quarantine *q = quarantine_get(dev);
 	int ret;
@@ -42,15 +40,17 @@ int quarantine_fail_ats(struct device *dev)
 }
 
 /* A test's: so many times, without a chance */
-void quarantine_fail_ats_times(int times)
+VISIBLE_IF_KUNIT void quarantine_fault_times(int times)
 {
 	fail_ats.probability = times ? 100 : 0;
 	fail_ats.verbose = 0;
 	atomic_set(&fail_ats.times, times);
 }
+EXPORT_SYMBOL_IF_KUNIT(quarantine_fault_times);
 
-static ssize_t device_write(struct file *file, const char __user *user,
-			    size_t len, loff_t *pos)
+VISIBLE_IF_KUNIT ssize_t quarantine_fault_write(struct file *file,
+						const char __user *user,
+						size_t len, loff_t *pos)
 {
 	int domain, bus, slot, func, ret;
 	struct pci_dev *pdev;
@@ -67,15 +67,16 @@ static ssize_t device_write(struct file *file, const char __user *user,
 		return -ENODEV;
 	/* What is being removed is not looked at */
 	device_lock(&pdev->dev);
-	ret = quarantine_fail_ats(&pdev->dev);
+	ret = fail_device(&pdev->dev);
 	device_unlock(&pdev->dev);
 	pci_dev_put(pdev);
 	return ret ?: len;
 }
+EXPORT_SYMBOL_IF_KUNIT(quarantine_fault_write);
 
 static const struct file_operations device_fops = {
 	.open = simple_open,
-	.write = device_write,
+	.write = quarantine_fault_write,
 };
 
 static int __init quarantine_fault_init(void)

@@ -24,9 +24,11 @@
 
 #define dev_fmt(fmt) "iommu-quarantine: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/device.h>
 #include <linux/init.h>
 #include <linux/iommu.h>
+#include <linux/notifier.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/ratelimit.h>
@@ -46,12 +48,20 @@ static DEFINE_XARRAY(quarantines);
 /* Of our own: a driver's reclaim may wait for the device to be blocked */
 static struct workqueue_struct *quarantine_wq;
 
+static BLOCKING_NOTIFIER_HEAD(quarantine_notifiers);
+
 static DEFINE_MUTEX(backends_lock);
 static LIST_HEAD(backends);
 
-static enum quarantine_policy policy __ro_after_init = Q_POLICY_QUARANTINE;
-static enum iommu_last_resort last_resort __ro_after_init =
-	IOMMU_LAST_RESORT_PANIC;
+/* Tests try what the administrator may ask for */
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_KUNIT_TEST)
+#define __option
+#else
+#define __option	__ro_after_init
+#endif
+
+static enum quarantine_policy policy __option = Q_POLICY_QUARANTINE;
+static enum iommu_last_resort last_resort __option = IOMMU_LAST_RESORT_PANIC;
 
 static const char * const policy_names[] = {
 	[Q_POLICY_OFF]		= "off",
@@ -133,6 +143,25 @@ enum iommu_last_resort iommu_quarantine_last_resort(void)
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_last_resort);
 
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_KUNIT_TEST)
+/**
+ * quarantine_kunit_options() - as if the machine was booted with them
+ * @new: the options from now on
+ *
+ * Context: process; nothing else of the quarantine is at work.
+ * Return: what they were before.
+ */
+struct quarantine_options quarantine_kunit_options(struct quarantine_options new)
+{
+	struct quarantine_options old = { policy, last_resort };
+
+	policy = new.policy;
+	last_resort = new.last_resort;
+	return old;
+}
+EXPORT_SYMBOL_IF_KUNIT(quarantine_kunit_options);
+#endif
+
 const char *quarantine_cause_name(enum iommu_broken_cause cause)
 {
 	static const char * const names[] = {
@@ -200,17 +229,25 @@ void quarantine_put(struct quarantine *q)
 		kfree_rcu(q, rcu);
 }
 
-void quarantine_uevent(struct quarantine *q, const char *what)
+static void quarantine_tell(struct quarantine *q,
+			    enum iommu_quarantine_event event)
 {
+	static const char * const names[] = {
+		[IOMMU_QUARANTINE_EVENT_BROKEN]		= "broken",
+		[IOMMU_QUARANTINE_EVENT_QUARANTINED]	= "quarantined",
+		[IOMMU_QUARANTINE_EVENT_FAILED]		= "failed",
+		[IOMMU_QUARANTINE_EVENT_RECOVERED]	= "recovered",
+	};
 	char buf[48];
 	char *env[2] = { buf };
 	int ret;
 
-	snprintf(buf, sizeof(buf), "IOMMU_QUARANTINE=%s", what);
+	snprintf(buf, sizeof(buf), "IOMMU_QUARANTINE=%s", names[event]);
 	ret = kobject_uevent_env(&q->dev->kobj, KOBJ_CHANGE, env);
 	if (ret)
-		dev_warn_ratelimited(q->dev, "uevent '%s' not sent: %d\n", what,
-				     ret);
+		dev_warn_ratelimited(q->dev, "uevent '%s' not sent: %d\n",
+				     names[event], ret);
+	blocking_notifier_call_chain(&quarantine_notifiers, event, q->dev);
 }
 
 /*
@@ -232,7 +269,7 @@ static void quarantine_block(struct quarantine *q)
 	if (!ret) {
 		if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_QUARANTINED) ==
 		    Q_REPORTED)
-			set_bit(Q_EVENT_QUARANTINED, &q->events);
+			set_bit(IOMMU_QUARANTINE_EVENT_QUARANTINED, &q->events);
 		/*
 		 * In a reset no configuration access: its end does it, see
 		 * iommu_quarantine_reset_done(). The cmpxchg orders this read.
@@ -241,7 +278,7 @@ static void quarantine_block(struct quarantine *q)
 			iommu_quarantine_ats_off(q->dev);
 	} else if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_FAILED) ==
 		   Q_REPORTED) {
-		set_bit(Q_EVENT_FAILED, &q->events);
+		set_bit(IOMMU_QUARANTINE_EVENT_FAILED, &q->events);
 	}
 	trace_iommu_device_quarantined(q->dev, q->backend->name, ret);
 }
@@ -252,7 +289,7 @@ static void quarantine_work(struct work_struct *work)
 
 	quarantine_debug_hold_work(q);
 
-	if (test_and_clear_bit(Q_EVENT_BROKEN, &q->events)) {
+	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
 		dev_err(q->dev,
 			"broken (%s, %s, hw 0x%llx 0x%llx), %s\n",
 			quarantine_cause_name(q->evidence.cause),
@@ -260,22 +297,22 @@ static void quarantine_work(struct work_struct *work)
 			iommu_quarantine_enabled() ?
 				"quarantined until it is reset" :
 				"only reported as iommu_quarantine=report says");
-		quarantine_uevent(q, "broken");
+		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_BROKEN);
 	}
 
 	if (iommu_quarantine_enabled() &&
 	    atomic_read(&q->state) == Q_REPORTED)
 		quarantine_block(q);
 
-	if (test_and_clear_bit(Q_EVENT_QUARANTINED, &q->events))
-		quarantine_uevent(q, "quarantined");
-	if (test_and_clear_bit(Q_EVENT_FAILED, &q->events)) {
+	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_QUARANTINED, &q->events))
+		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_QUARANTINED);
+	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_FAILED, &q->events)) {
 		dev_err(q->dev, "cannot be blocked; it stays fenced\n");
-		quarantine_uevent(q, "failed");
+		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_FAILED);
 	}
-	if (test_and_clear_bit(Q_EVENT_RECOVERED, &q->events)) {
+	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events)) {
 		dev_info(q->dev, "recovered by a reset\n");
-		quarantine_uevent(q, "recovered");
+		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_RECOVERED);
 	}
 }
 
@@ -335,7 +372,7 @@ void iommu_quarantine_report(struct device *dev,
 
 	/* The work may be running: it sees the evidence if it sees the event */
 	smp_mb__before_atomic();
-	set_bit(Q_EVENT_BROKEN, &q->events);
+	set_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events);
 	irq_work_queue(&q->irq_work);
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_report);
@@ -471,7 +508,7 @@ void iommu_quarantine_reattached(struct device *dev)
 		return;
 	trace_iommu_device_recovered(dev, q->backend->name,
 				     atomic_read(&q->epoch));
-	set_bit(Q_EVENT_RECOVERED, &q->events);
+	set_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events);
 	queue_work(quarantine_wq, &q->work);
 }
 
@@ -506,6 +543,34 @@ bool iommu_quarantine_was_blocked(struct device *dev)
 	q = quarantine_at(dev);
 	return q && q->dev == dev && q->left_blocked;
 }
+
+/**
+ * iommu_quarantine_register_notifier() - be told what becomes of devices
+ * @nb: called with an enum iommu_quarantine_event and the struct device that it
+ *	is about, from the work that blocks it. It must not wait for the lock of
+ *	a device: a driver's remove() may hold it while its own unmaps time out.
+ *
+ * Context: process.
+ * Return: 0 or a negative error.
+ */
+int iommu_quarantine_register_notifier(struct notifier_block *nb)
+{
+	return blocking_notifier_chain_register(&quarantine_notifiers, nb);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_register_notifier);
+
+/**
+ * iommu_quarantine_unregister_notifier() - the reverse
+ * @nb: is not being called any more when this returns
+ *
+ * Context: process.
+ * Return: 0 or a negative error.
+ */
+int iommu_quarantine_unregister_notifier(struct notifier_block *nb)
+{
+	return blocking_notifier_chain_unregister(&quarantine_notifiers, nb);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_unregister_notifier);
 
 static struct iommu_quarantine_backend *
 backend_find(const struct iommu_ops *ops)
@@ -616,7 +681,7 @@ void iommu_quarantine_probe(struct device *dev)
 		q->evidence = before->evidence;
 		atomic_set(&q->count, 1);
 		atomic_set(&q->state, Q_REPORTED);
-		__set_bit(Q_EVENT_BROKEN, &q->events);
+		__set_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events);
 	}
 	if (xa_err(xa_store(&quarantines, q->key, q, GFP_KERNEL)))
 		goto err_free;
@@ -650,7 +715,7 @@ void iommu_quarantine_probed(struct device *dev)
 	if (!q)
 		return;
 	if (atomic_read(&q->state) == Q_REPORTED &&
-	    test_bit(Q_EVENT_BROKEN, &q->events)) {
+	    test_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
 		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
 		queue_work(quarantine_wq, &q->work);
 	}

@@ -12,6 +12,8 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
+struct device_attribute;
+struct fwnode_handle;
 struct pci_dev;
 struct task_struct;
 
@@ -31,11 +33,10 @@ enum quarantine_policy {
 	Q_POLICY_PANIC,		/* stop the machine at the first report */
 };
 
-enum quarantine_event {
-	Q_EVENT_BROKEN,
-	Q_EVENT_QUARANTINED,
-	Q_EVENT_FAILED,
-	Q_EVENT_RECOVERED,
+/* What the administrator asked for at boot */
+struct quarantine_options {
+	enum quarantine_policy policy;
+	enum iommu_last_resort last_resort;
 };
 
 /* Configuration space bits that a reset must clear, see reset.c */
@@ -61,7 +62,7 @@ struct quarantine_proof {
  * @evidence: of the last breakage; written by the report that won @state
  * @irq_work: leaves the context of the report, where no lock may be taken
  * @work: blocks the device and tells about it
- * @events: enum quarantine_event bits that @work has yet to tell
+ * @events: enum iommu_quarantine_event bits that @work has yet to tell
  * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
  * @has_sysfs: the files are there; probe and release only
@@ -76,9 +77,9 @@ struct quarantine_proof {
  *	lift that follows in the same task
  * @busy: protects what follows; held across the brackets of resets that nobody
  *	keeps from racing with a removal, so that release can wait for them
- * @bus_brackets: brackets that resets of whole buses have opened, bus.c
+ * @bus_brackets: brackets that resets of whole buses and D3 have opened, bus.c
  * @deferred: those of them whose reset is over, but not the restoring of what
- *	is above the device
+ *	is above the device, and those of D3
  */
 struct quarantine {
 	struct device *dev;
@@ -118,7 +119,6 @@ struct quarantine *quarantine_get(struct device *dev);
 struct quarantine *quarantine_next(unsigned long *key);
 void quarantine_put(struct quarantine *q);
 const char *quarantine_cause_name(enum iommu_broken_cause cause);
-void quarantine_uevent(struct quarantine *q, const char *what);
 void quarantine_proof_leave(struct pci_dev *pdev,
 			    struct quarantine_proof *proof);
 int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev);
@@ -134,6 +134,7 @@ u64 quarantine_counter(enum iommu_quarantine_counter counter);
 void quarantine_debug_hold_work(struct quarantine *q);
 void quarantine_debug_release(void);
 u64 quarantine_debug_wait_bound(void);
+extern u64 quarantine_debug_bound_ns;
 #else
 static inline void quarantine_debug_hold_work(struct quarantine *q)
 {
@@ -149,7 +150,15 @@ static inline u64 quarantine_debug_wait_bound(void)
 }
 #endif
 
-int quarantine_fail_ats(struct device *dev);
-void quarantine_fail_ats_times(int times);
+/* for tests */
+ssize_t quarantine_fault_write(struct file *file, const char __user *user,
+			       size_t len, loff_t *pos);
+void quarantine_fault_times(int times);
+int quarantine_kunit_bind(struct device *dev, struct fwnode_handle *fwnode,
+			  u32 id, u32 flags);
+struct device_attribute *quarantine_kunit_attr(const char *name);
+void quarantine_kunit_settle(struct device *dev);
+struct quarantine_options quarantine_kunit_options(struct quarantine_options new);
+int quarantine_kunit_wait_bound(u64 ns);
 
 #endif /* __IOMMU_QUARANTINE_CORE_H */

@@ -755,6 +755,40 @@ static void vtd_test_entry_scalable(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, the_context(test, d), before);
 }
 
+/* Neither an answer nor a timeout */
+static void vtd_silent(struct kunit *test, enum iommu_last_resort last_resort)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct qi_desc desc;
+	unsigned int lost;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, last_resort);
+	hw->silent = true;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_expect_last_resort(test, d,
+			      last_resort == IOMMU_LAST_RESORT_BUSMASTER);
+	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
+	/* For good, and at once */
+	lost = iq_lost(test);
+	qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &desc);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), -EIO);
+	KUNIT_EXPECT_GT(test, iq_lost(test), lost);
+	/* It counts as one that is not healthy, and this one goes away */
+	vtd_active_before++;
+}
+
+static void vtd_test_silent_none(struct kunit *test)
+{
+	vtd_silent(test, IOMMU_LAST_RESORT_NONE);
+}
+
+static void vtd_test_silent_busmaster(struct kunit *test)
+{
+	vtd_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
+}
+
 /* A device that is gone and the hardware names: nobody is hurt, nobody hangs */
 static void vtd_test_named_nobody(struct kunit *test)
 {
@@ -783,6 +817,8 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
 	KUNIT_CASE(vtd_test_named_nobody),
+	KUNIT_CASE(vtd_test_silent_none),
+	KUNIT_CASE(vtd_test_silent_busmaster),
 	{}
 };
 

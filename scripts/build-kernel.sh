@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # build-kernel.sh plain|grafted [OPTION]...
-#   --arch x86|arm64         which kernel, default x86; arm64 is cross-built
+#   --arch x86|arm64|um      which kernel, default x86; arm64 is cross-built, um
+#                            is user mode Linux
 #   --base-config FILE       start from this full configuration; what it asks for
 #                            and this tree or compiler has not is left out
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
 #   --name NAME              build tree's name, instead of "plain" or "grafted";
-#                            with arm64 "arm64-" comes before it
+#                            "arm64-" or "um-" comes before it
+#   --set VARIABLE=VALUE     for make
 #   --targets "TARGET..."    instead of the image and the modules
 #
 # Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME> and prints
@@ -18,7 +20,7 @@ set -euo pipefail
 
 usage()
 {
-	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--targets TARGETS]"
+	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64|um] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--set VARIABLE=VALUE]... [--targets TARGETS]"
 }
 
 kind=${1:-}
@@ -33,6 +35,7 @@ targets=
 names=
 base=()
 extra=()
+set=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--config-fragment)
@@ -43,12 +46,13 @@ while [ $# -gt 0 ]; do
 		[ -r "${2:-}" ] || die "cannot read the configuration '${2:-}'"
 		base=("$(realpath "$2")")
 		shift 2 ;;
-	--arch|--fragments|--name|--targets)
+	--arch|--fragments|--name|--set|--targets)
 		[ -n "${2:-}" ] || usage
 		case $1 in
 		--arch) arch=$2 ;;
 		--fragments) names=$2 ;;
 		--name) name=$2 ;;
+		--set) set+=("$2") ;;
 		--targets) targets=$2 ;;
 		esac
 		shift 2 ;;
@@ -58,6 +62,7 @@ done
 case $arch in
 x86) cross='' image=bzImage prefix='' ;;
 arm64) cross=aarch64-linux-gnu- image=Image prefix=arm64- ;;
+um) cross='' image=linux prefix=um- ;;
 *) usage ;;
 esac
 name=$prefix$name
@@ -110,7 +115,7 @@ fi
 
 kmake()
 {
-	make -C "$src" O="$obj" CC="ccache ${cross}gcc" HOSTCC="ccache gcc" "$@"
+	make -C "$src" O="$obj" CC="ccache ${cross}gcc" HOSTCC="ccache gcc" "${set[@]}" "$@"
 }
 
 fragments=()

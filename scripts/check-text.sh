@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# check-text.sh [ARCH...]: CONFIG_IOMMU_QUARANTINE=n leaves the code of drivers/iommu and
-# drivers/pci as it is in the ungrafted kernel, for x86 and for arm64 (or those
-# named). KTAP on stdout.
+# check-text.sh [ARCH...]: CONFIG_IOMMU_QUARANTINE=n leaves the code of drivers/iommu,
+# drivers/pci and drivers/vfio/pci as it is in the ungrafted kernel, for x86 and for
+# arm64 (or those named). KTAP on stdout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-folders="drivers/iommu/ drivers/pci/"
+folders="drivers/iommu/ drivers/pci/ drivers/vfio/pci/"
 # build plain|grafted ARCH
 build()
 {
@@ -24,5 +24,5 @@ for arch; do
 	fi
 	builds+=(--builds "$arch" "$plain" "$grafted")
 done
-# shellcheck disable=SC2086 # two folders
+# shellcheck disable=SC2086 # three folders
 exec /usr/bin/python3 -B "$IQ_ROOT/scripts/text-compare.py" "${builds[@]}" $folders

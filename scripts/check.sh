@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # check.sh [SUITE...]: build what the tests need, run them all (or the ones
-# named), and end with "N passed, N failed, N skipped".
+# named), and end with "N passed, N failed, N skipped". VENDOR=<name>,... leaves
+# out the machines and kernels of the other vendors.
 #
 # A suite prints KTAP on stdout and its progress on stderr. Results, logs and
 # junit.xml are left in $IQ_CACHE/out.
@@ -16,13 +17,15 @@ cd "$IQ_ROOT"
 # others still say what they can.
 suite_build()
 {
-	ktap_plan 6
+	local arch
+
+	ktap_plan $((2 + 2 * ${#archs[@]}))
 	step "sources" scripts/sources.sh all
 	step "QEMU with the fault model" scripts/build-qemu.sh
-	step "ungrafted kernel" scripts/build-kernel.sh plain
-	step "grafted kernel" scripts/build-kernel.sh grafted
-	step "ungrafted kernel for arm64" scripts/build-kernel.sh plain --arch arm64
-	step "grafted kernel for arm64" scripts/build-kernel.sh grafted --arch arm64
+	for arch in "${archs[@]}"; do
+		step "ungrafted kernel, $arch" scripts/build-kernel.sh plain --arch "$arch"
+		step "grafted kernel, $arch" scripts/build-kernel.sh grafted --arch "$arch"
+	done
 	ktap_end
 }
 
@@ -54,23 +57,37 @@ suite_graft() { tests/graft/run.sh; }
 suite_series() { tests/series/run.sh; }
 suite_bisect() { scripts/check-bisect.sh; }
 suite_module() { scripts/check-module.sh; }
+suite_kunit-module() { scripts/check-module.sh --kunit; }
 suite_kabi() { tests/kabi/run.sh; }
 suite_distro() { scripts/check-distro.sh; }
 suite_matrix() { scripts/matrix.sh $KERNELS; }
-suite_text() { scripts/check-text.sh; }
+suite_text() { scripts/check-text.sh "${archs[@]}"; }
 suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
 suite_models() { tests/models/run.sh; }
 suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirname "$(scripts/build-qemu.sh)")"; }
-suite_kunit() { scripts/kunit.sh all; }
-suite_scenarios() { tests/guest/run.sh scenarios; }
-suite_mutants() { tests/guest/run.sh mutants; }
+suite_kunit() { scripts/kunit.sh um um-modules "${archs[@]/x86/x86_64}"; }
+suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
+suite_mutants() { tests/guest/run.sh mutants ${VENDOR:+--vendor "$VENDOR"}; }
 
-all="build style sources graft series kabi text static rules models faultmodel kunit scenarios mutants"
+archs=()
+vendors=${VENDOR:-intel,amd,arm}
+for vendor in ${vendors//,/ }; do
+	case $vendor in
+	intel|amd) arch=x86 ;;
+	arm) arch=arm64 ;;
+	*) die "VENDOR: no such vendor: $vendor; there are: intel, amd, arm" ;;
+	esac
+	[[ " ${archs[*]} " = *" $arch "* ]] || archs+=("$arch")
+done
+
+all="build style sources graft series kabi text static rules models faultmodel kunit module scenarios mutants"
+# That of the SMMUv3
+[[ $vendors = *arm* ]] || all=${all/ module/}
 [ -z "${KERNELS:-}" ] || all="$all matrix"
 [ $# -gt 0 ] || set -- $all
 for name; do
-	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect module distro matrix"
+	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect module kunit-module distro matrix"
 done
 
 take_lock check

@@ -23,6 +23,8 @@ A folder of call-outs holds
                tree that lacks one that is needed is refused. "cocci if NAME"
                and "cocci unless NAME" (any kind) are variants of a call-out
                for trees with and without the feature NAME, declared above.
+               Both have to be there: "none if NAME | - | - | - | - | reason"
+               where a tree needs no call-out.
                kind: cocci (a semantic patch), or line or before (text that
                goes after or before the line that the rule's first one is),
                or member (the rule is "struct NAME" and a declaration)
@@ -144,6 +146,11 @@ def load_manifest(folder, macros, features):
             if condition:
                 condition = parse_condition(where, condition, features)
                 asked.setdefault(condition[0].name, set()).add(condition[1])
+            if kind == "none":
+                if not condition or (rule, file, marker, hits) != ("-",) * 4:
+                    raise GraftError(f"{where}: expected none if FEATURE | - | "
+                                     f"- | - | - | reason")
+                continue
             if kind not in ("cocci", "line", "before", "member"):
                 raise GraftError(f"{where}: unknown kind '{kind}'")
             rule_path = os.path.join(folder, rule)

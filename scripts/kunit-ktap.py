@@ -6,8 +6,9 @@
 
 Fails on a test that failed, on one that was skipped without tests/kunit/skips
 knowing why, on a suite that tests/kunit/suites asks for and that is not there,
-and on anything the kernel complains about meanwhile. --partial: the boot was
-asked for some suites only.
+on a backend that lacks a body of the conformance suite or runs fewer than
+twenty, and on anything the kernel complains about meanwhile. --partial: the
+boot was asked for some suites only.
 """
 
 import argparse
@@ -24,6 +25,10 @@ PLAN = re.compile(r"^1\.\.(\d+)$")
 COMPLAINT = re.compile(r"WARNING:|BUG:|Kernel panic|Oops:|"
                        r"possible circular|suspicious RCU|rcu.*stall|"
                        r"INFO: task .* blocked|UBSAN:|KASAN:")
+# An instance of the conformance suite, and what it has to run of its bodies
+INSTANCE = "iommu_quarantine_"
+BODY = re.compile(r"^KUNIT_CASE\((\w+)\),$", re.M)
+BODIES_AT_LEAST = 20
 
 
 class Suite:
@@ -75,6 +80,16 @@ def parse(lines):
     return suites, complaints
 
 
+def conformance(suite, bodies):
+    """Does the backend run the bodies? A result like those of judge()."""
+    there = {test[0] for test in suite.tests} & bodies
+    ran = len({name for name, _, directive, _, _ in suite.tests
+               if directive != "SKIP"} & bodies)
+    return (f"{suite.name} runs {ran} of {len(bodies)} bodies",
+            there == bodies and ran >= BODIES_AT_LEAST,
+            "missing: " + " ".join(sorted(bodies - there)), False)
+
+
 def judge(arch, path, partial, skips):
     """Name, whether it is well, text, whether it was skipped, of each test."""
     try:
@@ -96,6 +111,11 @@ def judge(arch, path, partial, skips):
             results.append((f"{suite.name} runs to its end", False,
                             f"{len(suite.tests)} of {suite.planned} tests",
                             False))
+    with open(os.path.join(ROOT, "tests/conformance/cases.h"),
+              encoding="utf-8") as cases:
+        bodies = set(BODY.findall(cases.read()))
+    results += [conformance(suite, bodies) for suite in suites
+                if suite.name.startswith(INSTANCE) and not partial]
     there = {suite.name for suite in suites}
     for where, name in table("suites"):
         if not partial and where == arch and name not in there:

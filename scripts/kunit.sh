@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kunit.sh [OPTION]... x86_64|arm64|all...
+# kunit.sh [OPTION]... x86_64|arm64|um|um-modules|all...
 #   --filter GLOB      only these suites or suites.tests, as kunit.py takes them
 #   --build-only       build, run nothing
 #
@@ -8,13 +8,15 @@
 # architecture has, and runs them with the kernel's own tools/testing/kunit/.
 # KTAP on stdout; KTAP, JUnit and the logs of the boots stay in
 # $IQ_CACHE/out/kunit. A test that is skipped without being listed in
-# tests/kunit/skips is a failure, and so is a suite that is missing.
+# tests/kunit/skips is a failure, and so is a suite that is missing. "um" is user
+# mode Linux, which has the core and the mock, and needs no QEMU; "um-modules" is
+# the same with the tests as a module.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 usage()
 {
-	die "usage: kunit.sh [--filter GLOB] [--build-only] x86_64|arm64|all..."
+	die "usage: kunit.sh [--filter GLOB] [--build-only] x86_64|arm64|um|um-modules|all..."
 }
 
 filter=
@@ -27,8 +29,8 @@ while [ $# -gt 0 ]; do
 		filter=$2
 		shift ;;
 	--build-only) build_only=1 ;;
-	x86_64|arm64) archs+=("$1") ;;
-	all) archs+=(x86_64 arm64) ;;
+	x86_64|arm64|um|um-modules) archs+=("$1") ;;
+	all) archs+=(um um-modules x86_64 arm64) ;;
 	*) usage ;;
 	esac
 	shift
@@ -42,37 +44,58 @@ src=$IQ_CACHE/grafted/src/$id
 
 build()
 {
-	local arch=$1 name=kunit fragments
+	local arch=$1 name=kunit fragments targets
 
 	case $arch in
-	x86_64) fragments="kunit.config kunit-x86_64.config" ;;
-	arm64) fragments="kunit.config kunit-arm64.config" ;;
+	x86_64)
+		fragments="kunit.config kunit-x86_64.config"
+		targets=bzImage ;;
+	arm64)
+		fragments="kunit.config kunit-arm64.config"
+		targets=Image ;;
+	um)
+		fragments=kunit-um.config
+		targets=linux ;;
+	um-modules)
+		fragments="kunit-um.config kunit-modules.config"
+		targets="linux modules"
+		name=kunit-modules ;;
 	esac
-	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch/x86_64/x86}" \
-		--fragments "$fragments" --name "$name" --targets "$(targets "$arch")"
+	arch=${arch/x86_64/x86}
+	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch%-modules}" \
+		--fragments "$fragments" --name "$name" --targets "$targets"
 }
 
-targets()
+cross()
 {
-	case $1 in
-	x86_64) echo bzImage ;;
-	arm64) echo Image ;;
-	esac
+	[ "$1" != arm64 ] || echo aarch64-linux-gnu-
 }
 
 run()
 {
-	local arch=$1 obj=$2 out=$IQ_CACHE/out/kunit/$1
+	local arch=$1 obj=$2 out=$IQ_CACHE/out/kunit/$1 args=() modules=()
 
 	mkdir -p "$out"
 	rm -f "$out"/*
-	PATH=$(dirname "$("$IQ_ROOT/scripts/build-qemu.sh")"):$PATH
+	case $arch in
+	um) args=(--kernel_args kunit.autorun=1) ;;
+	um-modules)
+		modules=("$obj/lib/kunit/kunit.ko"
+			 "$obj/drivers/iommu/quarantine/tests/conformance/iommu-quarantine-kunit.ko")
+		args=(--kernel_args "initrd=$out/initramfs.cpio") ;;
+	*)
+		PATH=$(dirname "$("$IQ_ROOT/scripts/build-qemu.sh")"):$PATH
+		args=(--qemu_config "$IQ_ROOT/tests/kunit/$arch.py") ;;
+	esac
+	[ ${#modules[@]} = 0 ] ||
+		/usr/bin/python3 -B "$IQ_ROOT/tests/kunit/initramfs.py" "$(cross "$arch")" \
+			"$out/initramfs.cpio" "${modules[@]}"
 	# What was built is not configured again: exec takes it as it is. What
 	# it thinks of the results does not count: it knows nothing of a suite
 	# that is missing.
 	(cd "$src" && /usr/bin/python3 -B tools/testing/kunit/kunit.py exec \
 		--build_dir "$obj" --timeout "${IQ_KUNIT_TIMEOUT:-300}" \
-		--arch "$arch" --qemu_config "$IQ_ROOT/tests/kunit/$arch.py" \
+		--arch "${arch%-modules}" "${args[@]}" \
 		--raw_output=all ${filter:+"$filter"}) \
 		>"$out/boot.log" 2>&1 9>&- || true
 }

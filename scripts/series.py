@@ -34,6 +34,7 @@ HOME = os.path.dirname(graft.KERNEL_STATE)
 PARTS = {
     "core": "core/callouts/commit",
     "pci": "core/callouts/commit-pci",
+    "vfio": "core/callouts/commit-vfio",
     "intel-vtd": "intel-vtd/callouts/commit",
     "amd-iommu": "amd-iommu/callouts/commit",
     "arm-smmu-v3": "arm-smmu-v3/callouts/commit",
@@ -64,6 +65,8 @@ def part_of_callout(callout):
     owner = callout.name.split("/")[0]
     if owner == "core" and callout.file.startswith("drivers/pci/"):
         return "pci"
+    if owner == "core" and callout.file.startswith("drivers/vfio/"):
+        return "vfio"
     return owner
 
 
@@ -93,7 +96,7 @@ def is_makefile(name):
 def names_something_absent(line, folder, plan, present):
     """Does this Makefile line name objects or folders of ours that are not
     there yet?"""
-    match = re.match(r"[\w$().-]+\s*[+:]?=\s*(.*)$", line)
+    match = re.match(r"[\w$()., -]+?\s*[+:]?=\s*(.*)$", line)
     if not match:
         return False
     for word in match[1].split():

@@ -2,11 +2,12 @@
 // What pollers have acknowledged meanwhile is left as it is.
 @@
 identifier gerror;
+expression E;
 @@
  arm_smmu_gerror_handler(...)
  {
  	... when any
--	writel(gerror, smmu->base + ARM_SMMU_GERRORN);
-+	smmu_quarantine_ack(smmu, gerror);
+-	writel(gerror, E);
++	smmu_quarantine_ack(smmu, &smmu->cmdq, gerror, E);
  	return IRQ_HANDLED;
  }

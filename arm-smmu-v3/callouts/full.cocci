@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // No room, for good: the driver would look for it for ever. Nothing is claimed.
 @@
+identifier issue =~ "^(__)?arm_smmu_cmdq_issue_cmdlist$";
 identifier flags;
 expression E;
 @@
- __arm_smmu_cmdq_issue_cmdlist(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq, struct arm_smmu_cmd *cmds, int n, bool sync)
+ issue(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq, struct arm_smmu_cmd *cmds, int n, bool sync)
  {
  	<+...
  	if (arm_smmu_cmdq_poll_until_not_full(...))
  		E;
-+	if (smmu_quarantine_drop(smmu, &wait))
++	if (smmu_quarantine_drop(smmu, cmdq, &wait))
 +		return smmu_quarantine_settle(smmu, cmds, n, &wait, -ETIMEDOUT);
  	local_irq_save(flags);
  	...+>

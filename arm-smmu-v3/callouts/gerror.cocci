@@ -6,7 +6,7 @@ identifier gerror;
  arm_smmu_gerror_handler(...)
  {
  	...
-+	smmu_quarantine_gerror(smmu);
++	smmu_quarantine_gerror(smmu, &smmu->cmdq);
  	gerror = readl_relaxed(...);
  	... when any
  }

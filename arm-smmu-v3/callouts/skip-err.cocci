@@ -8,7 +8,7 @@ identifier idx;
  <...
  switch (idx) {
  	case CMDQ_ERR_CERROR_ATC_INV_IDX:
-+		smmu_quarantine_timeout(smmu, cmdq, cons);
++		smmu_quarantine_gerror(smmu, cmdq);
  		return;
  }
  ...>

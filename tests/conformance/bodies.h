@@ -15,6 +15,7 @@
 #include <linux/delay.h>
 #include <linux/iommu-quarantine.h>
 #include <linux/pci.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 
 #include "fixture.h"
@@ -476,6 +477,174 @@ static void iq_body_report_after_reset(struct kunit *test)
 	iq_expect_shut_out(test, d);
 }
 
+/* ---- resets of buses ---- */
+
+static void iq_body_bus_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+	int i;
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_bus_prepare(port);
+	for (i = 0; i < IQ_DEVS; i++) {
+		iq_expect_state(test, iq_the(test, i), "resetting");
+		/* Nobody is asked while the bus is down */
+		iq_expect_shut_out(test, iq_the(test, i));
+	}
+	iq_do_flr(d);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
+	for (i = 0; i < IQ_DEVS; i++)
+		iq_expect_in_service(test, iq_the(test, i));
+}
+
+static void iq_body_bus_reset_fails(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_bus_prepare(port);
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, -ENOTTY), -ENOTTY);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	iq_recover(test, d);
+}
+
+/* Far below the port a device is looked at when it is restored */
+static void iq_body_bus_restoring(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, true);
+	int i;
+
+	iq_break_and_wait(test, d);
+	/* Nobody restores it after the first one: the second one sees to it */
+	for (i = 0; i < 2; i++) {
+		iommu_quarantine_bus_prepare(port);
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+		iq_expect_state(test, d, "resetting");
+	}
+	iq_do_flr(d);
+	iq_port_gone(test);
+	WRITE_ONCE(d->fenced, false);
+	for (i = 0; i < IQ_DEVS; i++)
+		iommu_quarantine_restoring(iq_the(test, i)->pdev);
+	iq_await_state(test, d, "healthy");
+	for (i = 0; i < IQ_DEVS; i++)
+		iq_expect_in_service(test, iq_the(test, i));
+}
+
+/* ... and at the end of the recovery at the latest */
+static void iq_body_bus_recovery_end(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, true);
+	int i;
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_bus_prepare(port);
+	iommu_quarantine_bus_done(port, 0);
+	iq_do_flr(d);
+	WRITE_ONCE(d->fenced, false);
+	iommu_quarantine_recovery_end(port);
+	iq_port_gone(test);
+	for (i = 0; i < IQ_DEVS; i++)
+		iq_expect_in_service(test, iq_the(test, i));
+}
+
+/* A function level reset after a reset of the bus from which nobody restored */
+static void iq_body_bus_then_flr(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, true);
+	int i;
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_bus_prepare(port);
+	iommu_quarantine_bus_done(port, 0);
+	iq_port_gone(test);
+	iq_recover(test, d);
+	for (i = 0; i < IQ_DEVS; i++) {
+		iommu_quarantine_restoring(iq_the(test, i)->pdev);
+		iq_expect_in_service(test, iq_the(test, i));
+	}
+}
+
+/* ---- an IOMMU that says nothing any more ---- */
+
+/*
+ * The last resort is the operator's choice: with bus mastering off no DMA gets
+ * past the port. Here the function sits at a root bus: it is turned off itself.
+ */
+static void __maybe_unused iq_expect_last_resort(struct kunit *test,
+						 struct iq_dev *d, bool cut_off)
+{
+	u16 command;
+	int i;
+
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_EQ(test, !(command & PCI_COMMAND_MASTER), cut_off);
+	KUNIT_EXPECT_GT_MSG(test, iq_lost(test), 0, "a silent return");
+	if (!cut_off)
+		return;
+	/* Each command of the work may cost the driver's own second */
+	for (i = 0; i < 5 && !iq_wait_state(d, "quarantined"); i++)
+		;
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "iommu-no-answer");
+}
+
+/* ---- what the administrator asked for at boot ---- */
+
+static void iq_let_driver_look(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+
+	if (fx->vendor->irq)
+		fx->vendor->irq(fx);
+}
+
+/* Told, and nothing else is done */
+static void iq_body_report_only(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+
+	iq_policy(Q_POLICY_REPORT);
+	d->mute_times = 1;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_let_driver_look(test);
+	iq_await_state(test, d, "reported");
+	iq_settle(d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->quarantined), 0);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), -EOPNOTSUPP);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_expect_in_service(test, d);
+}
+
+static void iq_body_off(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+
+	iq_policy(Q_POLICY_OFF);
+	d->mute_times = 1;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	iq_let_driver_look(test);
+	iommu_report_device_broken(iq_device(d));
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	iq_expect_in_service(test, d);
+}
+
 /* ---- removal ---- */
 
 static void iq_expect_sibling(struct kunit *test)
@@ -576,6 +745,19 @@ static void iq_body_release_recovered(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+static void iq_body_release_in_bus_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_bus_prepare(port);
+	iq_unplug(d);
+	iommu_quarantine_bus_done(port, 0);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
 /* Power was cycled while it was out: a new device as far as anybody can tell */
 static void iq_body_replaced(struct kunit *test)
 {
@@ -673,6 +855,57 @@ static void iq_body_two_broken(struct kunit *test)
 	iq_expect_in_service(test, o);
 }
 
+static struct iommu_domain *iq_domain_for_pasids(struct kunit *test,
+						 struct iq_dev *d)
+{
+	struct iommu_domain *domain;
+
+	domain = iommu_paging_domain_alloc_flags(iq_device(d),
+						 IOMMU_HWPT_ALLOC_PASID);
+	if (IS_ERR(domain))
+		domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	return domain;
+}
+
+static void iq_break_with_pasid(struct kunit *test, struct iq_dev *d, u32 pasid)
+{
+	struct iq_fixture *fx = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+}
+
+/* The test's own process, beside a domain of the function itself */
+static struct iommu_sva *iq_bind(struct kunit *test, struct iq_dev *d)
+{
+	struct iommu_sva *bond;
+
+	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
+	bond = iommu_sva_bind_device(iq_device(d), current->mm);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bond);
+	return bond;
+}
+
+static void iq_break_with_process(struct kunit *test, struct iq_dev *d)
+{
+	struct iommu_domain *domain;
+	struct iommu_sva *bond;
+
+	KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
+	domain = iq_domain_for_pasids(test, d);
+	KUNIT_ASSERT_EQ(test, iommu_attach_device(domain, iq_device(d)), 0);
+	bond = iq_bind(test, d);
+	iq_break_with_pasid(test, d, iommu_sva_get_pasid(bond));
+	iommu_sva_unbind_device(bond);
+	iq_expect_in_service(test, d);
+	iommu_detach_device(domain, iq_device(d));
+	iommu_domain_free(domain);
+}
+
 /* C6 */
 static void iq_body_pasid(struct kunit *test)
 {
@@ -683,18 +916,14 @@ static void iq_body_pasid(struct kunit *test)
 
 	if (!fx->vendor->pasid_allows)
 		kunit_skip(test, "this instance's hardware has no PASIDs");
-	domain = iommu_paging_domain_alloc_flags(iq_device(d),
-						 IOMMU_HWPT_ALLOC_PASID);
-	if (IS_ERR(domain))
-		domain = iommu_paging_domain_alloc(iq_device(d));
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	if (fx->vendor->sva) {
+		iq_break_with_process(test, d);
+		return;
+	}
+	domain = iq_domain_for_pasids(test, d);
 	KUNIT_ASSERT_EQ(test, iommu_attach_device_pasid(domain, iq_device(d),
 							pasid, NULL), 0);
-	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
-	iq_break_and_wait(test, d);
-	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
-	iq_recover(test, d);
-	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	iq_break_with_pasid(test, d, pasid);
 	iommu_detach_device_pasid(domain, iq_device(d), pasid);
 	iommu_domain_free(domain);
 	iq_expect_in_service(test, d);
@@ -705,13 +934,18 @@ static void iq_body_pasid(struct kunit *test)
 static void iq_body_pretended(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	const char *name = pci_name(d->pdev);
 
 	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
 		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_FAULT");
 	/* Off unless it is asked for */
-	KUNIT_EXPECT_EQ(test, iq_pretend(d, 0), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, name, 0), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, "nobody", 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, "ffff:ff:1f.7", 1), -ENODEV);
+	KUNIT_EXPECT_EQ(test, iq_pretend(d, "a name longer than that of any device", 1),
+			-EINVAL);
 	iq_expect_in_service(test, d);
-	KUNIT_ASSERT_EQ(test, iq_pretend(d, 1), 0);
+	KUNIT_ASSERT_EQ(test, iq_pretend(d, name, 1), strlen(name));
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	WRITE_ONCE(d->fenced, true);
 	iq_await_state(test, d, "quarantined");

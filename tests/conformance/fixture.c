@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See fixture.h */
 
+#include <kunit/visibility.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
+#include <linux/mman.h>
 #include <linux/pci-ats.h>
 #include <linux/sched.h>
 #include <linux/sched/isolation.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
+#include <linux/uaccess.h>
 #include <linux/workqueue.h>
 #include <trace/events/iommu_quarantine.h>
 
 #include "../../../iommu-priv.h"
-#include "../../core/quarantine.h"
 #include "fixture.h"
 
 /* ---- configuration space ---- */
@@ -49,8 +51,10 @@ static u16 cfg_word(struct iq_dev *d, int where)
 static void cfg_init(struct iq_dev *d)
 {
 	memset(d->cfg, 0, sizeof(d->cfg));
-	cfg_set(d, PCI_VENDOR_ID, PCI_VENDOR_ID_REDHAT, 2);
-	cfg_set(d, PCI_DEVICE_ID, 0x0fff, 2);
+	/* The second one is in the kernel's list of those that work with ATS only */
+	cfg_set(d, PCI_VENDOR_ID, d->needs_ats ? PCI_VENDOR_ID_MELLANOX :
+						 PCI_VENDOR_ID_REDHAT, 2);
+	cfg_set(d, PCI_DEVICE_ID, d->needs_ats ? 0x2101 : 0x0fff, 2);
 	/* Ready at once after a reset: no second is waited */
 	cfg_set(d, PCI_STATUS, PCI_STATUS_CAP_LIST | PCI_STATUS_IMM_READY, 2);
 	cfg_set(d, PCI_CLASS_DEVICE, PCI_CLASS_NOT_DEFINED, 2);
@@ -64,8 +68,9 @@ static void cfg_init(struct iq_dev *d)
 
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16, 4);
 	cfg_set(d, CFG_ATS + PCI_ATS_CAP, PCI_ATS_CAP_PAGE_ALIGNED, 2);
-	if (!d->fx->vendor->pasid_allows)
+	if (!d->pasids)
 		return;
+	cfg_set(d, CFG_PCIE + PCI_EXP_DEVCAP2, PCI_EXP_DEVCAP2_EE_PREFIX, 4);
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16 | CFG_PASID << 20, 4);
 	cfg_set(d, CFG_PASID, PCI_EXT_CAP_ID_PASID | 1 << 16, 4);
 	cfg_set(d, CFG_PASID + PCI_PASID_CAP, 8 << 8, 2);
@@ -165,6 +170,7 @@ struct iq_dev *iq_find(struct iq_fixture *fx, u16 sid)
 			return &fx->dev[i];
 	return NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_find);
 
 /* A device-TLB invalidation reaches a function. Returns whether it answers. */
 bool iq_ask(struct iq_dev *d)
@@ -174,9 +180,14 @@ bool iq_ask(struct iq_dev *d)
 	atomic_inc(&d->asked);
 	if (READ_ONCE(d->mute) || !READ_ONCE(d->plugged))
 		return false;
+	if (d->mute_times) {
+		d->mute_times--;
+		return false;
+	}
 	atomic_inc(&d->answered);
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_ask);
 
 /*
  * The hardware looks at its tables whenever it can: what it has seen once it
@@ -196,12 +207,14 @@ void iq_look(struct iq_fixture *fx)
 			atomic_inc(&d->violations);
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_look);
 
 /* An invalidation of the entry */
 void iq_forget(struct iq_dev *d)
 {
 	WRITE_ONCE(d->cached, d->pdev && d->fx->vendor->allows(d));
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_forget);
 
 static int iq_thread(void *data)
 {
@@ -228,11 +241,13 @@ int iq_map(struct iq_dev *d, unsigned long iova)
 	return iommu_map(iq_domain(d), iova, virt_to_phys(d->fx->page),
 			 PAGE_SIZE, IOMMU_READ | IOMMU_WRITE, GFP_KERNEL);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_map);
 
 void iq_unmap(struct iq_dev *d, unsigned long iova)
 {
 	iommu_unmap(iq_domain(d), iova, PAGE_SIZE);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_unmap);
 
 /* Map a page and unmap it: when this returns the page may be used by others */
 int iq_flush(struct iq_dev *d)
@@ -243,32 +258,25 @@ int iq_flush(struct iq_dev *d)
 		iq_unmap(d, SZ_1M);
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_flush);
 
 /* Could the function use what it has cached, as far as the hardware knows? */
 bool iq_may_translate(struct iq_dev *d)
 {
 	return READ_ONCE(d->cached) || d->fx->vendor->allows(d);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_may_translate);
 
 bool iq_ats_on(struct iq_dev *d)
 {
 	return cfg_word(d, CFG_ATS + PCI_ATS_CTRL) & PCI_ATS_CTRL_ENABLE;
 }
-
-static struct device_attribute *iq_attr(const char *name)
-{
-	struct attribute **attr = iommu_quarantine_group.attrs;
-
-	for (; *attr; attr++)
-		if (!strcmp((*attr)->name, name))
-			return container_of(*attr, struct device_attribute, attr);
-	return NULL;
-}
+EXPORT_SYMBOL_IF_KUNIT(iq_ats_on);
 
 /* What an administrator reads, without the newline; kept until the test ends */
 const char *iq_show(struct iq_dev *d, const char *name)
 {
-	struct device_attribute *attr = iq_attr(name);
+	struct device_attribute *attr = quarantine_kunit_attr(name);
 	char *page = kunit_kzalloc(d->fx->test, PAGE_SIZE, GFP_KERNEL);
 	const char *text = "no such attribute";
 
@@ -281,19 +289,25 @@ const char *iq_show(struct iq_dev *d, const char *name)
 	kunit_kfree(d->fx->test, page);
 	return text;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_show);
 
 int iq_store(struct iq_dev *d, const char *name, const char *text)
 {
-	struct device_attribute *attr = iq_attr(name);
+	struct device_attribute *attr = quarantine_kunit_attr(name);
 
 	return attr ? attr->store(iq_device(d), attr, text, strlen(text)) :
 		      -ENOENT;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_store);
 
 const char *iq_state(struct iq_dev *d)
 {
 	return iq_show(d, "state");
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_state);
+
+/* Long enough for no hardware that a test plays to be taken for silent */
+#define IQ_SILENT_NS	(500ULL * NSEC_PER_MSEC)
 
 /* Wait for what a work item does; a condition, and a bound if it never comes */
 #define IQ_WAIT_SECONDS	5
@@ -306,6 +320,7 @@ bool iq_wait_state(struct iq_dev *d, const char *state)
 		usleep_range(500, 1000);
 	return !strcmp(iq_state(d), state);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_wait_state);
 
 bool iq_wait_ats_off(struct iq_dev *d)
 {
@@ -315,6 +330,7 @@ bool iq_wait_ats_off(struct iq_dev *d)
 		usleep_range(500, 1000);
 	return !iq_ats_on(d);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_wait_ats_off);
 
 int iq_count(struct iq_dev *d)
 {
@@ -322,37 +338,43 @@ int iq_count(struct iq_dev *d)
 
 	return kstrtoint(iq_show(d, "broken_count"), 10, &count) ?: count;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_count);
 
 /* The quarantine's work is over */
 void iq_settle(struct iq_dev *d)
 {
-	struct quarantine *q = quarantine_get(iq_device(d));
-
-	if (!q)
-		return;
-	irq_work_sync(&q->irq_work);
-	flush_work(&q->work);
-	quarantine_put(q);
+	quarantine_kunit_settle(iq_device(d));
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_settle);
 
 /* As an administrator does it */
 int iq_reset(struct iq_dev *d)
 {
 	return pci_reset_function(d->pdev);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_reset);
 
-/* By the fault attribute, which allows it so many times */
-int iq_pretend(struct iq_dev *d, int times)
+/* A name is written into debugfs, and the attribute allows it so many times */
+int iq_pretend(struct iq_dev *d, const char *name, int times)
 {
 	int ret = -EOPNOTSUPP;
+	loff_t pos = 0;
 
-	if (IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT)) {
-		quarantine_fail_ats_times(times);
-		ret = quarantine_fail_ats(iq_device(d));
-		quarantine_fail_ats_times(0);
-	}
+#ifdef CONFIG_IOMMU_QUARANTINE_FAULT
+	char __user *user = (char __user *)
+		kunit_vm_mmap(d->fx->test, NULL, 0, PAGE_SIZE,
+			      PROT_READ | PROT_WRITE,
+			      MAP_ANONYMOUS | MAP_PRIVATE, 0);
+
+	if (!user || copy_to_user(user, name, strlen(name)))
+		return -EFAULT;
+	quarantine_fault_times(times);
+	ret = quarantine_fault_write(NULL, user, strlen(name), &pos);
+	quarantine_fault_times(0);
+#endif
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_pretend);
 
 static int blocking_attach_fails(struct iommu_domain *domain,
 				 struct device *dev, struct iommu_domain *old)
@@ -373,6 +395,73 @@ void iq_blocking_fails(struct iq_dev *d, bool fails)
 		d->fx->blocked_ops = domain->ops;
 	domain->ops = fails ? &failing_ops : d->fx->blocked_ops;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_blocking_fails);
+
+/* As if booted with it; until the test ends */
+void iq_policy(enum quarantine_policy policy)
+{
+	quarantine_kunit_options((struct quarantine_options){
+		.policy = policy,
+		.last_resort = IOMMU_LAST_RESORT_PANIC,
+	});
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_policy);
+
+/* The same, and it is asked for soon */
+void iq_last_resort(struct kunit *test, enum iommu_last_resort last_resort)
+{
+	struct iq_fixture *fx = test->priv;
+
+	quarantine_kunit_options((struct quarantine_options){
+		.policy = Q_POLICY_QUARANTINE,
+		.last_resort = last_resort,
+	});
+	if (quarantine_kunit_wait_bound(IQ_SILENT_NS))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	fx->lost = quarantine_counter(IOMMU_QUARANTINE_LOST);
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_last_resort);
+
+/* Flushes that returned without protection since iq_last_resort() */
+int iq_lost(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+
+	return quarantine_counter(IOMMU_QUARANTINE_LOST) - fx->lost;
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_lost);
+
+/*
+ * A port above the functions, for which nobody but the quarantine looks; with
+ * @far one above a bus of which theirs is a part. Their own bus is a root bus.
+ */
+struct pci_dev *iq_port(struct kunit *test, bool far)
+{
+	struct iq_fixture *fx = test->priv;
+
+	fx->port = kunit_kzalloc(test, sizeof(*fx->port), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fx->port);
+	fx->port->subordinate = fx->bus;
+	if (far) {
+		fx->above = kunit_kzalloc(test, sizeof(*fx->above), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, fx->above);
+		*fx->above = *fx->bus;
+		fx->port->subordinate = fx->above;
+		fx->bus->parent = fx->above;
+	}
+	return fx->port;
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_port);
+
+void iq_port_gone(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+
+	if (fx->above)
+		fx->bus->parent = NULL;
+	fx->above = NULL;
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_port_gone);
 
 /* ---- what is told ---- */
 
@@ -469,8 +558,15 @@ void iq_watch_uevents(struct iq_dev *d, bool watch)
 		iq_device(d)->type = before;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_watch_uevents);
 
 /* ---- lifetime ---- */
+
+/* What is plugged in next has just been switched on */
+void iq_power_on(struct iq_dev *d)
+{
+	cfg_init(d);
+}
 
 int iq_plug(struct iq_dev *d)
 {
@@ -492,6 +588,7 @@ int iq_plug(struct iq_dev *d)
 		WRITE_ONCE(d->pdev, pdev);
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_plug);
 
 void iq_unplug(struct iq_dev *d)
 {
@@ -505,6 +602,17 @@ void iq_unplug(struct iq_dev *d)
 	pci_dev_put(pdev);
 	WRITE_ONCE(d->cached, false);
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_unplug);
+
+/* Take a function out, and put one in its place that has PASIDs */
+int iq_plug_pasids(struct iq_dev *d)
+{
+	iq_unplug(d);
+	d->pasids = true;
+	cfg_init(d);
+	return iq_plug(d);
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_plug_pasids);
 
 /* The CPU on which the hardware runs; everybody else is kept off it */
 static int iq_hw_cpu(void)
@@ -587,9 +695,14 @@ struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor)
 		fx->dev[i].fx = fx;
 		fx->dev[i].devfn = devfns[i];
 		fx->dev[i].sid = PCI_DEVID(fx->busnr, devfns[i]);
+		fx->dev[i].pasids = vendor->pasid_allows && !vendor->sva;
 		cfg_init(&fx->dev[i]);
 	}
 	test->priv = fx;
+	fx->options = quarantine_kunit_options((struct quarantine_options){
+		.policy = Q_POLICY_QUARANTINE,
+		.last_resort = IOMMU_LAST_RESORT_PANIC,
+	});
 
 	KUNIT_ASSERT_EQ(test, iq_bus(fx), 0);
 	if (vendor->step) {
@@ -612,6 +725,7 @@ struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor)
 	}
 	return fx;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_start);
 
 /**
  * iq_stop() - take all away, and see that nothing is left behind
@@ -625,6 +739,7 @@ void iq_stop(struct kunit *test)
 	if (!fx)
 		return;
 	iq_keep_off_hw_cpu();
+	iq_port_gone(test);
 	for (i = 0; i < IQ_DEVS; i++) {
 		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fx->dev[i].violations), 0,
 				    "function %d had a permission while it was fenced", i);
@@ -653,5 +768,8 @@ void iq_stop(struct kunit *test)
 		pci_unlock_rescan_remove();
 	}
 	free_page((unsigned long)fx->page);
+	quarantine_kunit_options(fx->options);
+	quarantine_kunit_wait_bound(0);
 	test->priv = NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(iq_stop);

@@ -15,6 +15,8 @@
 #include <linux/iommu.h>
 #include <linux/pci.h>
 
+#include "../../core/quarantine.h"
+
 struct iq_fixture;
 
 /* Two functions of one slot share a group; the third is nobody's sibling */
@@ -34,9 +36,12 @@ enum iq_which {
  * @cfg: configuration space
  * @plugged: answers configuration accesses
  * @gone: ... with all ones
+ * @pasids: has the PASID capability
  * @mute: answers no invalidation
+ * @mute_times: nor so many
  * @flr_idle: a function level reset changes nothing
  * @flr_mute: nor does it make the function answer
+ * @needs_ats: of a kind that the kernel never runs without ATS
  * @asked: invalidations that reached the function
  * @answered: those that it answered
  * @flrs: function level resets
@@ -53,9 +58,12 @@ struct iq_dev {
 	u8 cfg[512];
 	bool plugged;
 	bool gone;
+	bool pasids;
 	bool mute;
+	int mute_times;
 	bool flr_idle;
 	bool flr_mute;
+	bool needs_ats;
 	atomic_t asked;
 	atomic_t answered;
 	atomic_t flrs;
@@ -72,6 +80,9 @@ struct iq_dev {
  * @probe: bind a new function to the IOMMU, where the bus does not do it
  * @allows: do the tables let the function use ATS at this moment?
  * @pasid_allows: the same of one PASID; NULL where there are none
+ * @sva: a PASID is for a process only, and who has PASIDs gets an identity domain,
+ *	so only a function that a body plugs in for it has them
+ * @irq: its interrupt handler runs; NULL where a flush sees what there is to see
  * @step: let the hardware go on; runs in a thread on a CPU of its own. NULL
  *	where it goes on each time the driver polls.
  * @leaks: what the backend still counts when all devices are gone
@@ -83,6 +94,8 @@ struct iq_vendor {
 	int (*probe)(struct iq_fixture *fx, struct pci_dev *pdev);
 	bool (*allows)(struct iq_dev *d);
 	bool (*pasid_allows)(struct iq_dev *d, u32 pasid);
+	bool sva;
+	void (*irq)(struct iq_fixture *fx);
 	void (*step)(struct iq_fixture *fx);
 	int (*leaks)(struct iq_fixture *fx);
 };
@@ -117,11 +130,17 @@ struct iq_fixture {
 	struct iq_told told;
 	const struct iommu_domain_ops *blocked_ops;
 	void *page;		/* what is mapped */
+	struct quarantine_options options;	/* of the boot */
+	u64 lost;		/* flushes without protection before the test */
+	struct pci_dev *port;	/* above the functions; there is no such thing */
+	struct pci_bus *above;
 };
 
 struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor);
 void iq_stop(struct kunit *test);
+void iq_power_on(struct iq_dev *d);
 int iq_plug(struct iq_dev *d);
+int iq_plug_pasids(struct iq_dev *d);
 void iq_unplug(struct iq_dev *d);
 
 /* for the vendor's hardware */
@@ -145,8 +164,13 @@ bool iq_wait_ats_off(struct iq_dev *d);
 int iq_reset(struct iq_dev *d);
 void iq_settle(struct iq_dev *d);
 void iq_blocking_fails(struct iq_dev *d, bool fails);
-int iq_pretend(struct iq_dev *d, int times);
+int iq_pretend(struct iq_dev *d, const char *name, int times);
 void iq_watch_uevents(struct iq_dev *d, bool watch);
+void iq_policy(enum quarantine_policy policy);
+void iq_last_resort(struct kunit *test, enum iommu_last_resort last_resort);
+int iq_lost(struct kunit *test);
+struct pci_dev *iq_port(struct kunit *test, bool far);
+void iq_port_gone(struct kunit *test);
 
 static inline struct device *iq_device(struct iq_dev *d)
 {

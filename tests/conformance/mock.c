@@ -7,10 +7,11 @@
 
 #include <linux/iommu.h>
 #include <linux/iommu-quarantine.h>
+#include <linux/module.h>
 #include <linux/pci-ats.h>
+#include <linux/property.h>
 #include <linux/slab.h>
 
-#include "../../../iommu-pages.h"
 #include "../../../iommu-priv.h"
 #include "bodies.h"
 
@@ -31,6 +32,7 @@ struct mock_dev {
 
 struct mock_iommu {
 	struct iommu_device iommu;
+	struct fwnode_handle *fwnode;
 	struct mock_dev devs[IQ_DEVS];
 };
 
@@ -189,6 +191,12 @@ static struct iommu_domain *mock_domain_alloc(struct device *dev)
 	return &domain->domain;
 }
 
+/* Without the DMA API, which need not be there, and whatever the machine prefers */
+static int mock_def_domain_type(struct device *dev)
+{
+	return IOMMU_DOMAIN_UNMANAGED;
+}
+
 static struct iommu_device *mock_probe_device(struct device *dev)
 {
 	struct mock_dev *md;
@@ -226,6 +234,8 @@ static void mock_reset_device_done(struct device *dev)
 static const struct iommu_ops mock_ops = {
 	.blocked_domain = &mock_blocked,
 	.release_domain = &mock_blocked,
+	.owner = THIS_MODULE,
+	.def_domain_type = mock_def_domain_type,
 	.domain_alloc_paging = mock_domain_alloc,
 	.probe_device = mock_probe_device,
 	.release_device = mock_release_device,
@@ -269,6 +279,10 @@ static int mock_start(struct iq_fixture *fx)
 		return -ENOMEM;
 	mock_fx = fx;
 	fx->hw = mock_iommu;
+	mock_iommu->fwnode = fwnode_create_software_node(NULL, NULL);
+	if (IS_ERR(mock_iommu->fwnode))
+		return PTR_ERR(mock_iommu->fwnode);
+	mock_iommu->iommu.fwnode = mock_iommu->fwnode;
 	mock_iommu->iommu.max_pasids = MOCK_PASIDS;
 	iommu_quarantine_backend_register(&mock_backend);
 	ret = iommu_device_sysfs_add(&mock_iommu->iommu, NULL, NULL, "iq-mock%d",
@@ -281,14 +295,23 @@ static void mock_stop(struct iq_fixture *fx)
 	iommu_device_unregister(&mock_iommu->iommu);
 	iommu_device_sysfs_remove(&mock_iommu->iommu);
 	iommu_quarantine_backend_unregister(&mock_backend);
+	fwnode_remove_software_node(mock_iommu->fwnode);
 	mock_fx = NULL;
 	kfree(mock_iommu);
+}
+
+/* By name: the machine may have an IOMMU of its own */
+static int mock_bind(struct iq_fixture *fx, struct pci_dev *pdev)
+{
+	return quarantine_kunit_bind(&pdev->dev, mock_iommu->fwnode,
+				     pci_dev_id(pdev), 0);
 }
 
 static const struct iq_vendor mock_vendor = {
 	.name = "mock",
 	.start = mock_start,
 	.stop = mock_stop,
+	.probe = mock_bind,
 	.allows = mock_allows,
 	.pasid_allows = mock_pasid_allows,
 };
@@ -313,5 +336,6 @@ static struct kunit_suite mock_suite = {
 
 kunit_test_suite(mock_suite);
 
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Quarantine conformance with a made-up backend");

@@ -97,7 +97,7 @@ class Lab:
         top = os.path.join(self.scratch, f"linux-{self.trees}")
         names = {"Makefile", "Kbuild", "drivers/iommu/iommu.c",
                  "drivers/iommu/Kconfig", "drivers/iommu/Makefile",
-                 "include/linux/iommu.h"}
+                 "include/linux/iommu.h", "include/linux/vfio_pci_core.h"}
         names |= {callout.file for callout in self.callouts}
         for name in sorted(names):
             path = os.path.join(top, name)
@@ -379,6 +379,19 @@ def variants_of_a_callout(lab):
 
 
 @test
+def variant_of_nothing(lab):
+    """With the feature nothing is to be done, and that is said."""
+    folder = variants(lab, [FEATURE, "none if modern | - | - | - | - | why",
+                            UNLESS])
+    for name, text, count in (("as-is", "int modern(void);\n", 0),
+                              ("old", "int not_modern(void);\n", 1)):
+        plan = lab.graft.apply_manifest(variant_tree(lab, name, text), lab.repo,
+                                        [folder])
+        expect(not plan.failures, str(plan.failures))
+        expect(len(plan.callouts) == count, f"{name}: {len(plan.callouts)}")
+
+
+@test
 def variant_that_does_not_fit(lab):
     """The other variant is not tried in its place."""
     folder = variants(lab, [FEATURE, IF, UNLESS.replace("b.line",
@@ -402,6 +415,9 @@ def manifest_with_a_bad_condition(lab):
              "expected feature"),
             ([FEATURE.replace("x.h", "../x.h"), IF, UNLESS],
              "must lie in the tree"),
+            ([FEATURE, "none | - | - | - | - | why"], "expected none if"),
+            ([FEATURE, IF, IF.replace("line if", "none unless")],
+             "expected none if"),
             ([FEATURE.replace("\\(", "("), IF, UNLESS], "pattern"))):
         try:
             lab.graft.load(lab.repo, [variants(lab, lines)])

@@ -66,6 +66,8 @@ static struct {
 	char skip_reason[256];
 	bool failed;
 	bool lost;
+	bool last;
+	bool forgives;
 } cur;
 
 const char *first_failure(void)
@@ -150,6 +152,26 @@ void again(const char *why)
 void expect_panic(void)
 {
 	emit("# iq: expect-panic %s", cur.name);
+}
+
+void lockdep_is_forgiven(void)
+{
+	cur.forgives = true;
+}
+
+bool forgives_lockdep(void)
+{
+	return cur.forgives;
+}
+
+void shut_down_like_this(void)
+{
+	cur.last = true;
+}
+
+bool shuts_down_like_this(void)
+{
+	return cur.last;
 }
 
 void lost_on_purpose(void)
@@ -376,7 +398,7 @@ static void say_where(struct job *job)
 		     (unsigned long long)b.max_gap_ns[cpu] / 1000);
 }
 
-static void require_returned(struct job *job, const char *what)
+void job_require(struct job *job, const char *what)
 {
 	bool back = job_wait(job, opt.limit_ms);
 
@@ -391,7 +413,7 @@ long job_run(int cpu, job_fn fn, void *arg, size_t size, const char *what)
 {
 	struct job *job = job_start(cpu, fn, arg, size);
 
-	require_returned(job, what);
+	job_require(job, what);
 	if (size)
 		memcpy(arg, job->arg, size);
 	return job->ret;
@@ -447,6 +469,7 @@ void find_devices(void)
 	unsigned int n = 0;
 	int i, count;
 
+	n_more = 0;
 	count = scandir("/sys/bus/pci/devices", &names, NULL, by_name);
 	for (i = 0; i < count && n_more < MORE; i++) {
 		unsigned int bus, slot, fn;
@@ -619,7 +642,7 @@ struct iq_unmap unmap_wait(struct job *job)
 {
 	struct iq_unmap a;
 
-	require_returned(job, "unmap-returned");
+	job_require(job, "unmap-returned");
 	require(!job->ret, "unmap-done", "%s", strerror((int)-job->ret));
 	memcpy(&a, job->arg, sizeof(a));
 	note("unmap_us", a.total_ns / 1000);
@@ -752,6 +775,18 @@ int reset_bus(struct device *d)
 	struct iq_dev a = { .bdf = d->rid };
 
 	return (int)job_run(CPU_SECOND, do_reset_bus, &a, sizeof(a), "reset-returned");
+}
+
+static long do_power_cycle(void *arg)
+{
+	return iq(IQ_POWER, arg);
+}
+
+int power_cycle(struct device *d)
+{
+	struct iq_dev a = { .bdf = d->rid };
+
+	return (int)job_run(CPU_SECOND, do_power_cycle, &a, sizeof(a), "power-returned");
 }
 
 void matrix(const char *kind, bool happened, bool lifted)
@@ -916,9 +951,9 @@ static long do_heal(void *arg)
 		if (i >= 2 && is_clean(all[i]))
 			continue;
 
-		snprintf(path, sizeof(path), "%s/driver", all[i]->dir);
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/iqtest/%s", all[i]->bdf);
 		if (!exists(path))
-			write_file("/sys/bus/pci/drivers/iqtest/bind", all[i]->bdf);
+			vm_give_back(all[i]);
 		ep_cmd(all[i], EP_STOP, 0, 0);
 		n.bdf = all[i]->rid;
 		iq(IQ_N_STOP, &n);
@@ -947,8 +982,11 @@ static bool is_healthy(void *d)
 
 bool heal(void)
 {
-	struct job *job = job_start(CPU_SECOND, do_heal, NULL, 0);
+	struct job *job = job_prepare(CPU_SECOND, do_heal, NULL, 0);
 
+	/* A virtual machine that a failure has left: closed there. */
+	vm_drop();
+	job_go(job);
 	/* Twice the longest: a reset of a device that was gone takes its time. */
 	return job_wait(job, 2 * opt.limit_ms) && !job->ret &&
 	       wait_for(is_healthy, &dev_a, opt.limit_ms) &&

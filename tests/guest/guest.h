@@ -84,6 +84,12 @@ enum verdict { PASSED, FAILED, SKIPPED, STUCK, AGAIN };
 enum verdict run_scenario(const char *name, void (*fn)(void));
 const char *first_failure(void);
 const char *skip_reason(void);
+/* What lockdep says from here on is not ours: the scenario breaks nothing. */
+void lockdep_is_forgiven(void);
+bool forgives_lockdep(void);
+/* Nothing is to be healed: the machine is shut down as the scenario has left it. */
+void shut_down_like_this(void);
+bool shuts_down_like_this(void);
 /* A CPU is spinning with irqs off on purpose: nothing more can run here. */
 void lost_on_purpose(void);
 
@@ -114,6 +120,8 @@ bool job_done(struct job *job);
 long job_ret(struct job *job);		/* what fn returned */
 void *job_arg(struct job *job);		/* @arg as fn left it */
 /* Starts, waits, and requires that it returned under the name @what. */
+/* It has to return, else the scenario is over: under the name @what. */
+void job_require(struct job *job, const char *what);
 long job_run(int cpu, job_fn fn, void *arg, size_t size, const char *what);
 void jobs_forget(void);
 
@@ -176,11 +184,32 @@ struct iq_neighbour neighbour_stop(struct device *d);
 struct iq_beat beat(bool reset);
 
 int reset_bus(struct device *d);	/* pci_reset_bus() */
+int power_cycle(struct device *d);	/* to D3 and back */
 /* The outcome of a kind of reset, for the runner's matrix. */
 void matrix(const char *kind, bool happened, bool lifted);
 
 /* Back to healthy devices; false when that cannot be had. */
 bool heal(void);
+
+/* ---- vfio.c: a device in user space, one at a time, with one page ---- */
+
+void vm_start(struct device *d);	/* vfio-pci, opened, in an address space */
+int vm_open(void);		/* once more; 0 or -errno */
+void vm_close(void);		/* Requires "close-returned". */
+void vm_end(void);		/* closes it and gives it back to our driver */
+int vm_attach_another(void);	/* to an address space of its own; 0 or -errno */
+void vm_map_with_ats(void);
+/* Requires "unmap-returned", reuses the page, and checks that it stays intact. */
+void vm_unmap(void);
+void vm_reuse_page(void);
+bool vm_page_is(u32 pattern);	/* 0: what it was filled with when it was reused */
+u32 vm_cmd(unsigned int cmd, u32 pattern);	/* EP_STATUS after it */
+u64 vm_told(void);		/* how often the error eventfd was signalled since */
+int vm_reset(struct device *unused);	/* VFIO's function reset; 0 or -errno */
+int vm_hot_reset(struct device *unused);
+/* For heal() */
+void vm_drop(void);
+int vm_give_back(struct device *d);
 
 /* ---- the tables ---- */
 

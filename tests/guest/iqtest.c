@@ -741,6 +741,29 @@ static long iq_reset_bus(struct iq_dev *a)
 	return ret;
 }
 
+static long iq_power(struct iq_dev *a)
+{
+	struct iq_endpoint *ep = iq_ep_use(a->bdf);
+	struct pci_dev *pdev;
+	long ret;
+
+	if (!ep)
+		return -ENODEV;
+	pdev = pci_dev_get(ep->pdev);
+	iq_ep_unuse(ep);
+	device_lock(&pdev->dev);
+	pci_save_state(pdev);
+	/* An error where no platform can turn the power off: D3hot then. */
+	pci_set_power_state(pdev, PCI_D3cold);
+	ret = pdev->current_state >= PCI_D3hot ? 0 : -EIO;
+	if (!ret)
+		ret = pci_set_power_state(pdev, PCI_D0);
+	pci_restore_state(pdev);
+	device_unlock(&pdev->dev);
+	pci_dev_put(pdev);
+	return ret;
+}
+
 /* ---- heartbeat ---- */
 
 struct iq_cpu_beat {
@@ -860,6 +883,8 @@ static long iq_dispatch(unsigned int cmd, union iq_arg *a)
 		return iq_do_beat(&a->beat);
 	case IQ_RESET_BUS:
 		return iq_reset_bus(&a->dev);
+	case IQ_POWER:
+		return iq_power(&a->dev);
 	}
 	return -ENOTTY;
 }

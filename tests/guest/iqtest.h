@@ -208,5 +208,7 @@ struct iq_beat {
 #define IQ_BEAT		_IOWR('q', 13, struct iq_beat)
 /* pci_reset_bus(), as VFIO calls it for a hot reset */
 #define IQ_RESET_BUS	_IOWR('q', 14, struct iq_dev)
+/* To D3cold, as far as the machine can, and back: what a driver's suspend and resume do */
+#define IQ_POWER	_IOWR('q', 15, struct iq_dev)
 
 #endif

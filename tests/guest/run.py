@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
-    run.sh scenarios [--kernel grafted|plain] [--machine NAME] [--only NAME,...] [--again]
+    run.sh scenarios [--kernel grafted|plain|module] [--vendor NAME,... | --machine NAME]
+                     [--only NAME,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
-    run.sh mutants [--only NAME,...] [--again]
+    run.sh mutants [--vendor NAME,...] [--only NAME,...] [--again]
     run.sh bench [--vendor NAME,...]
     run.sh list
 
@@ -29,6 +30,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -98,6 +100,7 @@ class Machine:
     iommu: tuple        # what QEMU needs for it
     append: str         # to the kernel's command line
     endpoint: str = ""  # properties that it asks of the endpoints
+    functions: str = ""  # and of those two that share a slot
 
 
 def vtd(append, more=""):
@@ -113,7 +116,8 @@ MACHINES = {
     "amd": Machine(X86, ("-device", "amd-iommu,pt=off,device-iotlb=on,intremap=off"),
                    "iq.vendor=amd iq.intremap=0", ",pasid=off"),
     # The SMMU belongs to the machine.
-    "arm": Machine(ARM64, (), "iq.vendor=arm iq.intremap=0", ",pasid=off"),
+    "arm": Machine(ARM64, (), "iq.vendor=arm iq.intremap=0 iq.pasids=1",
+                   functions=",pasid=off"),
 }
 
 # Any complaint ends the grafted guest: warnings, KASAN, oopses, RCU stalls.
@@ -128,6 +132,7 @@ GROUPS = {
     "main": "",
     "amd": "",
     "slow": "sysctl.kernel.hung_task_timeout_secs=300",
+    "hotplug": "",
     "report": "iommu_quarantine=report",
     "off": "iommu_quarantine=off",
     "panic": "iommu_quarantine=panic",
@@ -140,6 +145,11 @@ GROUPS = {
     "arm": "",
     "arm-wide": "",
 }
+
+# With the SMMUv3 driver as a module: what it needs of the core, in one machine.
+MODULE = ("healthy", "wedge_unmap", "recover", "pasid", "shared_domain", "hold_attach",
+          "remove_wedged", "arm_gerror_cpu")
+SMMU_MODULE = "drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko"
 
 # Beyond the two endpoints that every machine has.
 MORE_ENDPOINTS = {"arm-wide": 30}
@@ -156,6 +166,7 @@ def more_endpoints(names):
 PLAIN = {
     "healthy": None,
     "healthy_neighbour": None,
+    "hotplug_healthy": None,
     "wedge_unmap": "unmap-returned",
     "wedge_irqs_off": "unmap-returned",
     "wedge_writing": "unmap-returned",
@@ -192,13 +203,18 @@ PLAIN = {
     "watchdogs": "unmap-returned",
     # All begin with the same unmap: one stands for them.
     "kind_hot_reset": "unmap-returned",
+    "hotplug_wedged": "remove-returned",
+    "poweroff": "unmap-returned",
     "bus_quiet": "invalidations-in-reset",
+    "vfio_reset": "unmap-returned",
+    "vfio_dies": "close-returned",
 }
 
 # Where AMD's flush fails instead: it returns, and the page is somebody else's.
 PLAIN_AMD = {
     "healthy": None,
     "healthy_neighbour": None,
+    "hotplug_healthy": None,
     "wedge_unmap": "reused-pages-damaged",
     "wedge_irqs_off": "reused-pages-damaged",
     "wedge_writing": "stale-writes-after-return",
@@ -225,10 +241,14 @@ PLAIN_AMD = {
     "remove_pending": "reused-pages-damaged",
     "rescan_quarantined": "state-quarantined",
     "rescan_wedged": "page-intact",
+    "hotplug_quarantined": "state-quarantined",
+    "remove_sibling": "reused-pages-damaged",
+    "poweroff": "reused-pages-damaged",
     "amd_event_before": "reused-pages-damaged",
     "amd_event_after": "reused-pages-damaged",
     "amd_halt": "reused-pages-damaged",
     "amd_drop_wait": "reused-pages-damaged",
+    "amd_lines": "completion-wait-lines",
     "amd_overflow": "reused-pages-damaged",
     "failing_reset": "reused-pages-damaged",
     "silent_none": "tainted",
@@ -242,9 +262,14 @@ PLAIN_AMD = {
     "kind_hot_reset": "reused-pages-damaged",
     "kind_subordinate": "reused-pages-damaged",
     "kind_aer": "reused-pages-damaged",
+    "kind_power": "reused-pages-damaged",
     "siblings": "reused-pages-damaged",
     "reset_then_dead": "reused-pages-damaged",
     "bus_quiet": "invalidations-in-reset",
+    "vfio_reset": "reused-pages-damaged",
+    "vfio_hot_reset": "reused-pages-damaged",
+    "vfio_close": "reused-pages-damaged",
+    "vfio_dies": "reused-pages-damaged",
     # A hundred milliseconds for each of a thousand
     "many": "unmap-returned",
     "watchdogs": "reused-pages-damaged",
@@ -265,10 +290,12 @@ PLAIN_ARM = {name: check for name, check in PLAIN_AMD.items() if not name.starts
     "arm_two_dead": "reused-pages-damaged",
     "arm_batch": "reused-pages-damaged",
     "arm_batch_two": "reused-pages-damaged",
+    "pasid": "reused-pages-damaged",
+    "pasid_busy": "reused-pages-damaged",
 }
 
 # What the ungrafted kernel is asked on another machine than its vendor's first.
-PLAIN_MACHINE = {"pasid": "scalable", "pasid_busy": "scalable"}
+PLAIN_MACHINE = {("legacy", "pasid"): "scalable", ("legacy", "pasid_busy"): "scalable"}
 
 
 def say(text):
@@ -329,8 +356,8 @@ def copy_if_changed(src, dst):
 
 
 def build_init(work, cross):
-    sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "demo.c",
-                                                 "bench.c")]
+    sources = [os.path.join(HERE, f) for f in ("init.c", "guest.c", "scenarios.c", "vfio.c",
+                                                 "demo.c", "bench.c")]
     init = os.path.join(work, "init")
     run_logged([cross + "gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
                 init] + sources, os.path.join(work, "init.log"))
@@ -367,18 +394,19 @@ def cpio_entry(name, mode, data=b"", rdev=(0, 0)):
     return head + data + b"\0" * (-len(data) % 4)
 
 
-def make_initramfs(init, module, path):
+def make_initramfs(init, modules, path):
     with open(init, "rb") as handle:
         init_data = handle.read()
-    with open(module, "rb") as handle:
-        module_data = handle.read()
     parts = [cpio_entry(d, stat.S_IFDIR | 0o755) for d in ("dev", "proc", "sys")]
     parts += [
         cpio_entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1)),
         cpio_entry("init", stat.S_IFREG | 0o755, init_data),
-        cpio_entry("iqtest.ko", stat.S_IFREG | 0o644, module_data),
-        cpio_entry("TRAILER!!!", 0),
     ]
+    for module in modules:
+        with open(module, "rb") as handle:
+            parts.append(cpio_entry(os.path.basename(module), stat.S_IFREG | 0o644,
+                                    handle.read()))
+    parts.append(cpio_entry("TRAILER!!!", 0))
     with open(path, "wb") as handle:
         handle.write(b"".join(parts))
 
@@ -399,8 +427,10 @@ class Guest:
         work = os.path.join(RUN, arch.prefix + kind)
         os.makedirs(work, exist_ok=True)
         self.initramfs = os.path.join(work, "initramfs.cpio")
-        make_initramfs(build_init(work, arch.cross), build_module(self.build, work, arch),
-                       self.initramfs)
+        modules = [build_module(self.build, work, arch)]
+        if kind == "module":
+            modules.append(os.path.join(self.build, SMMU_MODULE))
+        make_initramfs(build_init(work, arch.cross), modules, self.initramfs)
         self.kernel_is = content_hash(self.kernel)
 
     def mutant(self, name, path, text):
@@ -415,6 +445,44 @@ class Guest:
 
 # ---- one virtual machine -----------------------------------------------------
 
+class Monitor:
+    """QEMU's machine protocol, over a pair of sockets."""
+
+    def __init__(self):
+        self.sock, self.theirs = socket.socketpair()
+        self.rest = b""
+        self.shutdown = None     # why the machine ended
+        self.errors = []
+
+    def args(self):
+        fd = self.theirs.fileno()
+        return ["-chardev", f"socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
+
+    def started(self):
+        self.theirs.close()
+        self.sock.setblocking(False)
+        self.tell("qmp_capabilities")
+
+    def tell(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command,
+                                      "arguments": arguments}).encode() + b"\n")
+
+    def read(self):
+        try:
+            while data := self.sock.recv(65536):
+                self.rest += data
+        except (BlockingIOError, ConnectionResetError):
+            pass
+        *lines, self.rest = self.rest.split(b"\n")
+        for message in map(json.loads, lines):
+            if message.get("event") == "SHUTDOWN":
+                self.shutdown = message["data"]["reason"]
+            elif "error" in message:
+                self.errors.append(message["error"]["desc"])
+
+NO_POWER_OFF = "the guest did not power off"
+
+
 class Vm:
     """Runs QEMU to its end or to our deadlines, and collects the lines."""
 
@@ -428,11 +496,12 @@ class Vm:
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
         self.serial = self.base + ".serial"
+        self.monitor = None
         self.ktap = self.base + ".ktap"
 
     def command(self):
         machine = MACHINES[self.machine]
-        strict = STRICT if self.guest.kind == "grafted" else "panic=-1"
+        strict = STRICT if self.guest.kind != "plain" else "panic=-1"
         append = (f"{machine.arch.append} loglevel=6 {machine.append} iommu.strict=1 "
                   f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
@@ -449,8 +518,10 @@ class Vm:
             # without ACS; the kernel has a reset method of its own for the first.
             "-device", "pcie-root-port,id=rpm,chassis=99,slot=99,hotplug=off",
             "-device", "iommu-fault-endpoint,bus=rpm,addr=0.0,multifunction=on,"
-                       "x-vendor=0x8086,x-device=0x0953" + machine.endpoint,
-            "-device", "iommu-fault-endpoint,bus=rpm,addr=0.1" + machine.endpoint,
+                       "x-vendor=0x8086,x-device=0x0953" + machine.endpoint +
+                       machine.functions,
+            "-device", "iommu-fault-endpoint,bus=rpm,addr=0.1" + machine.endpoint +
+                       machine.functions,
             *(word for n in range(3, 3 + self.more) for word in (
                 # Ports as functions: the root bus has 32 slots.
                 "-device", f"pcie-root-port,id=rp{n},chassis={n},slot={n},"
@@ -545,12 +616,16 @@ class Vm:
                    for cpu in re.findall(r"hard LOCKUP on cpu (\d+)", text))
 
     def boot(self):
+        self.monitor = Monitor()
+        command = self.command() + self.monitor.args()
         with open(self.base + ".qemu", "w", encoding="utf-8") as log:
-            log.write(" ".join(self.command()) + "\n")
+            log.write(" ".join(command) + "\n")
             log.flush()
-            proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
-                                    stdout=log, stderr=subprocess.STDOUT)
+            proc = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=subprocess.STDOUT,
+                                    pass_fds=[self.monitor.theirs.fileno()])
             try:
+                self.monitor.started()
                 self.watch(proc)
             finally:
                 if proc.poll() is None:
@@ -565,9 +640,12 @@ class Vm:
             ended = proc.poll() is not None
             if self.take():
                 fresh = time.monotonic()
+            self.monitor.read()
             if ended:
                 if not self.done():
                     self.why = f"the machine ended early (QEMU status {proc.returncode})"
+                elif self.monitor.shutdown != "guest-shutdown":
+                    self.why = NO_POWER_OFF
                 return
             now = time.monotonic()
             broken = [line for line in self.lines if line.startswith("# iq: broken ")]
@@ -579,7 +657,7 @@ class Vm:
                 if self.lines[-1].endswith("lost") or "# iq: done lost" in self.lines:
                     return
                 if now - done_at > 30:
-                    self.why = "the guest did not power off"
+                    self.why = NO_POWER_OFF
                     return
             elif now - start > self.deadline:
                 self.why = f"not finished after {self.deadline} s"
@@ -591,6 +669,12 @@ class Vm:
                 self.why = f"silent for {self.idle} s"
                 return
             time.sleep(0.05)
+
+    def endpoint(self):
+        """Its properties, as the monitor wants them."""
+        words = MACHINES[self.machine].endpoint.strip(",").split(",")
+        return {key: value == "on" if value in ("on", "off") else value
+                for key, value in (word.split("=") for word in words if word)}
 
     def done(self):
         return any(line.startswith("# iq: done") for line in self.lines)
@@ -605,6 +689,9 @@ class Vm:
         fresh = lines[len(self.lines):]
         for line in fresh:
             self.lines.append(line)
+            if line.startswith("# iq: host plug "):
+                self.monitor.tell("device_add", driver="iommu-fault-endpoint",
+                                  bus=line.split()[-1], **self.endpoint())
             if self.on_line:
                 self.on_line(line)
         return len(fresh)
@@ -660,7 +747,7 @@ def results_of(vm, expected):
         else:
             out.append(Result(name, False, f"no result: {vm.why or 'the guest said none'}; "
                               f"see {vm.serial}", detail=detail.get(name, [])))
-    if vm.why == "the guest did not power off":
+    if vm.why == NO_POWER_OFF:
         out[-1].good = False
         out[-1].text += " " + vm.why
     return out
@@ -701,7 +788,7 @@ class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
     KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
-             "reset_subordinate", "aer")
+             "reset_subordinate", "aer", "power", "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
         "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
@@ -709,10 +796,13 @@ class Matrix:
         "cxl_bus": "no CXL port in these machines; the inner reset is that of 'bus'",
         "dpc": "QEMU 10.0 has no port with DPC; the call-outs in pcie_do_recovery() are "
                "those of 'aer', which runs them",
+        "d3cold": "nothing here turns a slot's power off and on under a bound driver; 'power' "
+                  "asks for D3cold, gets D3hot, and goes by the same call-outs",
     }
     EXPECTED = {"reset": "lifted", "no-reset": "kept"}
 
-    def __init__(self):
+    def __init__(self, vendors):
+        self.vendors = vendors
         self.cells = {}
         self.lock = threading.Lock()
 
@@ -731,10 +821,10 @@ class Matrix:
     def table(self):
         rows, good = [], True
         rows.append(f"{'kind of reset':20}{'':14}{'expected':10}" +
-                    "".join(f"{vendor:10}" for vendor in VENDORS))
+                    "".join(f"{vendor:10}" for vendor in self.vendors))
         for kind in self.KINDS:
             for happened, expected in self.EXPECTED.items():
-                cells = [self.cell(kind, happened, vendor) for vendor in VENDORS]
+                cells = [self.cell(kind, happened, vendor) for vendor in self.vendors]
                 good = good and all(right for _, right in cells)
                 what = "happened" if happened == "reset" else "did nothing"
                 rows.append(f"{kind:20}{what:14}{expected:10}" +
@@ -788,6 +878,19 @@ def grafted_jobs(guest, machines, only, ktap, _again, matrix):
     return jobs
 
 
+def module_jobs(guest, _machines, only, ktap, _again, _matrix):
+    """The SMMUv3 driver, loaded by init."""
+    names = [n for n in MODULE if not only or n in only]
+
+    def job():
+        vm = Vm(guest, "arm", "module", f"iq.run={','.join(names)}", deadline=300,
+                idle=120).run()
+        for result in results_of(vm, names):
+            ktap.add("module/arm/", result)
+
+    return [(names, job)] if names else []
+
+
 def judge_plain(result, want):
     """Turns what happened on the ungrafted kernel into a verdict."""
     if want is None:
@@ -836,7 +939,7 @@ def plain_jobs(guest, machines, only, ktap, again, _matrix):
         hangs = [n for n in broken if "-returned" in table[n] or n in PLAIN_ALONE]
         rest = [n for n in broken if n not in hangs]
         shares = [rest[i::PLAIN_VMS] for i in range(PLAIN_VMS)]
-        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get(n, machine), n, [n]))
+        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get((machine, n), machine), n, [n]))
                  for n in hangs]
         jobs += [(share, functools.partial(job, machine, f"share{i}", share))
                  for i, share in enumerate(shares) if share]
@@ -850,13 +953,14 @@ def cmd_scenarios(args):
         if unknown:
             die(f"no such scenario: {', '.join(sorted(unknown))}; see run.py list")
     again = asked_again(args)
+    vendors = vendors_asked(args)
     kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
     jobs, total = [], 0
-    ktap, matrix = Ktap(), Matrix()
+    ktap, matrix = Ktap(), Matrix(vendors)
     for kind in kinds:
-        make = grafted_jobs if kind == "grafted" else plain_jobs
-        machines = [args.machine] if args.machine else (
-            list(MACHINES) if kind == "grafted" else [of[0] for of in VENDORS.values()])
+        make = {"grafted": grafted_jobs, "plain": plain_jobs, "module": module_jobs}[kind]
+        machines = ["arm"] if kind == "module" else [args.machine] if args.machine else [
+            m for v in vendors for m in (VENDORS[v] if kind == "grafted" else VENDORS[v][:1])]
         for arch in (X86, ARM64):
             of_arch = [m for m in machines if MACHINES[m].arch is arch]
             if not of_arch:
@@ -951,7 +1055,7 @@ MUTANTS = [
      "\t\tif (!READ_ONCE(unit->lost))\n\t\t\tsmmu_declare_lost(unit);\n\t\treturn -ETIMEDOUT;\n",
      "silent_back", "second-loss-counted", ("arm",)),
     ("arm-irq-only", SMMU,
-     r"(?<=void smmu_quarantine_gerror\(struct arm_smmu_device \*smmu\)\n\{\n)"
+     r"(?<=\t    struct arm_smmu_cmdq \*cmdq\)\n\{\n)"
      r"\tif \(!iommu_quarantine_reports\(\)\)", "\tif (!iommu_quarantine_reports() || !in_hardirq())",
      "arm_gerror_cpu", "unmap-returned", ("arm",)),
     ("arm-not-muted", SMMU, r"\treturn muted;\n", "\treturn false;\n", "arm_flood",
@@ -962,6 +1066,18 @@ MUTANTS = [
     ("no-bus-block", CORE + "bus.c", r"\twalk_below\(bridge, bus_open, 0\);",
      "\tif (false)\n\t\twalk_below(bridge, bus_open, 0);", "bus_quiet",
      "invalidations-in-reset", ("amd",)),
+    ("recovery-count-leaks", "drivers/iommu/iommu.c",
+     r"(?<=list_del\(&device->list\);\n)\t\tquarantine_gdev_remove\(group, device\);\n", "",
+     "remove_sibling", "sibling-attach", ("amd",)),
+    # Whatever is found in the slot is taken for what was removed.
+    ("no-proof-of-a-new-one", CORE + "quarantine.c",
+     r"if \(quarantine_proof_holds\(to_pci_dev\(dev\), &q->proof\)\)", "if (false)",
+     "hotplug_quarantined", "state-healthy", ("amd",)),
+    ("no-power-bracket", CORE + "bus.c",
+     r"\tif \(state == Q_HEALTHY \|\| state == Q_RELEASED \|\| q->deferred\)\n", "\tif (state >= 0)\n",
+     "kind_power", "recovered", ("amd",)),
+    ("vfio-owner-not-told", CORE + "vfio.c", r"\t\teventfd_signal\(eventfd->ctx\);\n", "\t\t;\n",
+     "vfio_reset", "owner-told", ("amd",)),
     # A reset that says 0 is taken for one: only the first invalidation, which is not
     # answered, sends the device back.
     ("trust-the-result", CORE + "reset.c", r"!failed && quarantine_proof_holds\(pdev, &proof\)",
@@ -1060,7 +1176,8 @@ def run_mutants(arch, chosen, ktap, again):
 
 def cmd_mutants(args):
     only = args.only.split(",") if args.only else None
-    chosen = [m for m in MUTANTS if not only or m[0] in only]
+    machines = {m for v in vendors_asked(args) for m in VENDORS[v]}
+    chosen = [m for m in MUTANTS if (not only or m[0] in only) and machines & set(m[6])]
     if not chosen:
         die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
     lock = open(os.path.join(OUT, "mutants.lock"), "w", encoding="utf-8")
@@ -1285,23 +1402,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     sub = parser.add_subparsers(dest="command", required=True)
     p = sub.add_parser("scenarios")
-    p.add_argument("--kernel", choices=("grafted", "plain"), help="default: both")
-    p.add_argument("--machine", choices=tuple(MACHINES))
+    p.add_argument("--kernel", choices=("grafted", "plain", "module"),
+                   help="default: the first two")
+    vendor = {"metavar": "NAME,...", "help": "default: all there are"}
+    which = p.add_mutually_exclusive_group()
+    which.add_argument("--vendor", **vendor)
+    which.add_argument("--machine", choices=tuple(MACHINES))
     p.add_argument("--only", metavar="NAME,...")
     p.set_defaults(fn=cmd_scenarios)
     again = {"action": "store_true",
              "help": "boot also where the record of an earlier run would do"}
     p.add_argument("--again", **again)
     p = sub.add_parser("mutants")
+    p.add_argument("--vendor", **vendor)
     p.add_argument("--only", metavar="NAME,...")
     p.add_argument("--again", **again)
     p.set_defaults(fn=cmd_mutants)
     p = sub.add_parser("demo")
     p.add_argument("--only", metavar="STORY,...")
-    p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
+    p.add_argument("--vendor", **vendor)
     p.set_defaults(fn=cmd_demo)
     p = sub.add_parser("bench")
-    p.add_argument("--vendor", metavar="NAME,...", help="default: all there are")
+    p.add_argument("--vendor", **vendor)
     p.set_defaults(fn=cmd_bench)
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)

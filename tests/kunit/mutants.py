@@ -29,6 +29,7 @@ VTD, AMD, SMMU = guest.VTD, guest.AMD, guest.SMMU
 MOCK_SUITE = "iommu_quarantine_mock"
 VTD_SUITES = "*intel_vtd*"
 AMD_SUITES = "*amd_iommu*"
+AMD_OWN = "amd_iommu_quarantine"
 SMMU_SUITES = "*arm_smmu*"
 
 # name, file, pattern (one match), what takes its place, suites, architecture
@@ -61,9 +62,9 @@ MUTANTS = [
      "if (atomic_xchg(&q->state, Q_RELEASED) == Q_HEALTHY)", MOCK_SUITE, "x86_64"),
     ("core-condemned-for-ever", CORE, r"WRITE_ONCE\(q->condemned, false\);", ";",
      MOCK_SUITE, "x86_64"),
-    ("core-recovered-silently", CORE, r"set_bit\(Q_EVENT_RECOVERED, &q->events\);", ";",
+    ("core-recovered-silently", CORE, r"set_bit\(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events\);", ";",
      MOCK_SUITE, "x86_64"),
-    ("core-no-uevent", CORE, r'\n\t\tquarantine_uevent\(q, "quarantined"\);', "\n\t\t;",
+    ("core-no-uevent", CORE, r"\n\t\tquarantine_tell\(q, IOMMU_QUARANTINE_EVENT_QUARANTINED\);", "\n\t\t;",
      MOCK_SUITE, "x86_64"),
     ("core-no-irq-work", CORE, r"irq_work_queue\(&q->irq_work\);",
      "quarantine_irq_work(&q->irq_work);", MOCK_SUITE, "x86_64"),
@@ -143,6 +144,20 @@ MUTANTS = [
     ("amd-condemned-forgotten", AMD, r"!ret && iommu_quarantine_condemned\(",
      "!ret && false && iommu_quarantine_condemned(",
      AMD_SUITES, "x86_64"),
+    ("amd-index-not-emptied", AMD,
+     r"xa_erase\(&amd_devs, amd_key\(iommu, adev->sids\[i\]\)\);", ";", AMD_OWN, "x86_64"),
+    ("amd-slow-is-dead", AMD, r"if \(took < \(s64\)amd_timeout_ns\(iommu\) / 2 &&",
+     "if (false &&", AMD_OWN, "x86_64"),
+    ("amd-full-log-trusted", AMD, r"amd_log_complete\(iommu, restarts\)\)\n", "true)\n",
+     AMD_OWN, "x86_64"),
+    ("amd-pasids-not-asked", AMD, r"if \(!amd_unit\(adev->iommu\)->overwritten\)", "if (true)",
+     AMD_OWN, "x86_64"),
+    ("amd-pasid-table-gone", AMD, r"if \(dev_data->gcr3_info.gcr3_tbl\) \{", "if (true) {",
+     AMD_OWN, "x86_64"),
+    ("amd-pasid-left-in-tlb", AMD,
+     r"amd_iommu_dev_flush_pasid_pages\(dev_data, pasid, 0, U64_MAX\);", ";", AMD_OWN, "x86_64"),
+    ("amd-pasid-not-given-back", AMD, r"return old && old->type != IOMMU_DOMAIN_BLOCKED;",
+     "return old;", AMD_OWN, "x86_64"),
     # ---- SMMUv3 ----
     ("arm-no-fence", SMMU, r"if \(smmu_is_fenced\(sdev\)\)\n\t\t\tWRITE_ONCE\(ste",
      "if (false)\n\t\t\tWRITE_ONCE(ste", SMMU_SUITES, "arm64"),
@@ -160,6 +175,18 @@ MUTANTS = [
     ("arm-acks-others", SMMU,
      r"if \(FIELD_GET\(CMDQ_CONS_ERR, cons\) != CMDQ_ERR_CERROR_ATC_INV_IDX\)\n\t\treturn;", ";",
      SMMU_SUITES, "arm64"),
+    ("arm-acts-twice", SMMU,
+     r"if \(!\(\(gerror \^ gerrorn\) & GERROR_CMDQ_ERR\)\)\n\t\treturn;", ";", SMMU_SUITES,
+     "arm64"),
+    ("arm-no-scrub", SMMU, r"\n\tsmmu_scrub\(smmu, &cmdq->q, cons\);\n", "\n", SMMU_SUITES,
+     "arm64"),
+    ("arm-vcmdq-irq-only", SMMU,
+     r"(?<=struct arm_smmu_cmdq \*cmdq\)\n\{\n)\tif \(!iommu_quarantine_reports\(\)\)",
+     "\tif (!iommu_quarantine_reports() || cmdq != &smmu->cmdq)", SMMU_SUITES, "arm64"),
+    ("arm-acks-what-it-saw", SMMU,
+     r"gerror &= ~GERROR_CMDQ_ERR;\n\t\tgerror \|= now & GERROR_CMDQ_ERR;\n", ";\n",
+     SMMU_SUITES, "arm64"),
+    ("arm-guest-not-told", SMMU, r"return -EIO;", "continue;", SMMU_SUITES, "arm64"),
     ("arm-no-check", SMMU,
      r"if \(!\(readl_relaxed\(master->smmu->base \+ ARM_SMMU_CR0ACK\) & CR0_ATSCHK\)\)",
      "if (false)", SMMU_SUITES, "arm64"),

@@ -46,6 +46,15 @@ void iommu_fault_amd_log_event(AMDVIState *s, const uint64_t evt[2]);
 unsigned iommu_fault_amd_slot(AMDVIState *s, PCIBus *bus);
 uint16_t iommu_fault_amd_devid(AMDVIState *s, unsigned slot, uint8_t devfn);
 
+/* Macros, as what they look into is private to amd_iommu.c. */
+#ifdef IOMMU_FAULT_AMD_AS_BUS
+#define iommu_fault_amd_as_devid(as) \
+    PCI_BUILD_BDF(pci_bus_num((as)->bus), (as)->devfn)
+#else
+#define iommu_fault_amd_as_devid(as) \
+    iommu_fault_amd_devid((as)->iommu_state, (as)->bus_num, (as)->devfn)
+#endif
+
 static inline bool iommu_fault_amd_test(uint64_t reg, uint64_t mask)
 {
     return reg & mask;

@@ -17,6 +17,10 @@
  * entries in memory are looked at as well, of devices that have timed out: ATS
  * that was taken away must not be visible again, not for one command.
  *
+ * Substreams. QEMU has none, and refuses an entry with more than one context
+ * descriptor. Here requests without PASID get what S1DSS says of them, and ATS
+ * translation requests with one get its descriptor, as it was last cached.
+ *
  * Event queue. QEMU takes a full one for a failed access; here it overflows.
  */
 #include "qemu/osdep.h"
@@ -31,6 +35,12 @@
 /* CMD_ATC_INV */
 #define ATC_INV_GLOBAL(cmd) extract32((cmd)->word[0], 9, 1)
 #define ATC_INV_SIZE(cmd)   extract32((cmd)->word[2], 0, 6)
+
+/* STE.S1DSS: what becomes of a request without SubstreamID */
+#define STE_S1DSS(ste)      extract32((ste)->word[2], 0, 2)
+enum { S1DSS_TERMINATE, S1DSS_BYPASS, S1DSS_SSID0 };
+
+#define SSID_BITS           8
 
 /* STE.EATS: full ATS. The others need what is not there, or mean none. */
 #define EATS_FULL           1
@@ -56,6 +66,7 @@ typedef struct IOMMUFaultSMMU {
     QSIMPLEQ_HEAD(, SMMUPutOff) put_off;    /* consumed, but not carried out */
     bool extra;                 /* the command at work is one of these */
     GHashTable *stes;           /* StreamID -> STE */
+    GHashTable *cds;            /* StreamID, SubstreamID -> CD */
     QLIST_ENTRY(IOMMUFaultSMMU) next;
 } IOMMUFaultSMMU;
 
@@ -269,12 +280,37 @@ static gboolean smmu_ste_covered(gpointer key, gpointer value, gpointer data)
     return sid >= range->start && sid <= range->end;
 }
 
+static gpointer smmu_cd_key(uint32_t sid, uint32_t ssid)
+{
+    return (gpointer)((uintptr_t)sid << 20 | ssid);
+}
+
+static gboolean smmu_cd_covered(gpointer key, gpointer value, gpointer data)
+{
+    const SMMUSIDRange *range = data;
+    uint32_t sid = (uintptr_t)key >> 20;
+
+    return sid >= range->start && sid <= range->end;
+}
+
 static void smmu_cfgi(IOMMUFaultSMMU *a, uint32_t sid, unsigned bits)
 {
     uint32_t mask = (1ull << bits) - 1;
     SMMUSIDRange range = { .start = sid & ~mask, .end = sid | mask };
 
     g_hash_table_foreach_remove(a->stes, smmu_ste_covered, &range);
+    g_hash_table_foreach_remove(a->cds, smmu_cd_covered, &range);
+}
+
+static void smmu_cfgi_cd(IOMMUFaultSMMU *a, Cmd *cmd)
+{
+    SMMUSIDRange range = { .start = CMD_SID(cmd), .end = CMD_SID(cmd) };
+
+    if (CMD_TYPE(cmd) == SMMU_CMD_CFGI_CD) {
+        g_hash_table_remove(a->cds, smmu_cd_key(CMD_SID(cmd), CMD_SSID(cmd)));
+    } else {
+        g_hash_table_foreach_remove(a->cds, smmu_cd_covered, &range);
+    }
 }
 
 bool iommu_fault_smmuv3_stop(SMMUv3State *s, Cmd *cmd, SMMUCmdError *err)
@@ -284,6 +320,12 @@ bool iommu_fault_smmuv3_stop(SMMUv3State *s, Cmd *cmd, SMMUCmdError *err)
     switch (CMD_TYPE(cmd)) {
     case SMMU_CMD_SYNC:
         return smmu_sync(a, err);
+    case SMMU_CMD_CFGI_CD:
+    case SMMU_CMD_CFGI_CD_ALL:
+        if (!CMD_SSEC(cmd)) {
+            smmu_cfgi_cd(a, cmd);
+        }
+        return false;
     case SMMU_CMD_ATC_INV:
     case SMMU_CMD_CFGI_STE:
     case SMMU_CMD_CFGI_STE_RANGE:
@@ -374,6 +416,85 @@ int iommu_fault_smmuv3_find_ste(SMMUv3State *s, uint32_t sid, STE *ste,
     return ret;
 }
 
+/* Substreams */
+
+bool iommu_fault_smmuv3_bad_cds(STE *ste)
+{
+    /* Linear tables only, as IDR0.CD2L says. */
+    return STE_S1CDMAX(ste) > SSID_BITS ||
+           (STE_S1CDMAX(ste) && STE_S1FMT(ste));
+}
+
+int iommu_fault_smmuv3_decode_ste(SMMUv3State *s, SMMUTransCfg *cfg, STE *ste,
+                                  SMMUEventInfo *event)
+{
+    int ret = iommu_fault_smmuv3_own_decode_ste(s, cfg, ste, event);
+
+    if (ret || cfg->stage != SMMU_STAGE_1 || !STE_S1CDMAX(ste)) {
+        return ret;
+    }
+    switch (STE_S1DSS(ste)) {
+    case S1DSS_TERMINATE:
+        event->type = SMMU_EVT_F_STREAM_DISABLED;
+        return -EINVAL;
+    case S1DSS_BYPASS:
+        cfg->bypassed = true;
+        return 0;
+    case S1DSS_SSID0:
+        return 0;
+    default:
+        event->type = SMMU_EVT_C_BAD_STE;
+        return -EINVAL;
+    }
+}
+
+/* Invalid ones are cached too: software must not rely on the contrary. */
+static bool smmu_find_cd(IOMMUFaultSMMU *a, uint32_t sid, uint32_t ssid,
+                         STE *ste, CD *cd)
+{
+    gpointer key = smmu_cd_key(sid, ssid);
+    CD *cached = g_hash_table_lookup(a->cds, key);
+    unsigned i;
+
+    if (cached) {
+        *cd = *cached;
+        return true;
+    }
+    if (dma_memory_read(&address_space_memory,
+                        STE_CTXPTR(ste) + ssid * sizeof(*cd), cd, sizeof(*cd),
+                        MEMTXATTRS_UNSPECIFIED) != MEMTX_OK) {
+        return false;
+    }
+    for (i = 0; i < ARRAY_SIZE(cd->word); i++) {
+        le32_to_cpus(&cd->word[i]);
+    }
+    g_hash_table_insert(a->cds, key, g_memdup2(cd, sizeof(*cd)));
+    return true;
+}
+
+/* The stream's entry gives it ATS. */
+static bool smmu_translate_substream(IOMMUFaultSMMU *a, uint32_t sid,
+                                     uint32_t ssid, hwaddr iova, hwaddr *gpa)
+{
+    SMMUEventInfo event = { .inval_ste_allowed = true };
+    SMMUTransCfg cfg = { .asid = -1 };
+    STE ste;
+    CD cd;
+
+    if (iommu_fault_smmuv3_find_ste(a->s, sid, &ste, &event) ||
+        iommu_fault_smmuv3_own_decode_ste(a->s, &cfg, &ste, &event) ||
+        cfg.stage != SMMU_STAGE_1 || !STE_S1CDMAX(&ste) ||
+        ssid >= 1u << STE_S1CDMAX(&ste)) {
+        return false;
+    }
+    if (!ssid && STE_S1DSS(&ste) == S1DSS_SSID0) {
+        /* That one is for requests without. */
+        return false;
+    }
+    return smmu_find_cd(a, sid, ssid, &ste, &cd) &&
+           iommu_fault_smmuv3_translate(a->s, &cfg, &cd, iova, gpa);
+}
+
 /* ATS requests */
 
 static bool smmu_owns(IOMMUFaultBackend *be, PCIDevice *pci)
@@ -448,8 +569,11 @@ static bool smmu_translate_request(IOMMUFaultBackend *be, PCIDevice *pci,
         smmu_refuse(a, SMMU_EVT_F_BAD_ATS_TREQ, sid, iova);
     }
     /* Other errors are answers to such a request, and are not recorded. */
-    if (verdict != SMMU_ATS_OK || pasid != PCI_NO_PASID) {
+    if (verdict != SMMU_ATS_OK) {
         return false;
+    }
+    if (pasid != PCI_NO_PASID) {
+        return smmu_translate_substream(a, sid, pasid, iova, gpa);
     }
     return iommu_fault_translate_muted(be, pci_device_iommu_address_space(pci),
                                        iova, attrs, gpa);
@@ -538,6 +662,7 @@ void iommu_fault_smmuv3_reset(SMMUv3State *s)
         a->backend.ops = &smmu_backend_ops;
         a->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, smmu_timer, a);
         a->stes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        a->cds = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         QSIMPLEQ_INIT(&a->invs);
         QSIMPLEQ_INIT(&a->put_off);
         QLIST_INSERT_HEAD(&smmus, a, next);
@@ -553,7 +678,9 @@ void iommu_fault_smmuv3_reset(SMMUv3State *s)
     }
     iommu_fault_stall_end(&a->backend);
     g_hash_table_remove_all(a->stes);
+    g_hash_table_remove_all(a->cds);
 
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ATS, 1);
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, NS1ATS, 1);
+    s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, SSID_BITS);
 }

@@ -24,6 +24,11 @@ bool iommu_fault_smmuv3_consumed(SMMUv3State *s);
 /* Look up a stream table entry as the SMMU sees it; 0 or a negative error. */
 int iommu_fault_smmuv3_find_ste(SMMUv3State *s, uint32_t sid, STE *ste,
                                 SMMUEventInfo *event);
+/* An entry with more than one context descriptor: are they none we could use? */
+bool iommu_fault_smmuv3_bad_cds(STE *ste);
+/* What an entry says of requests without SubstreamID; 0 or a negative error. */
+int iommu_fault_smmuv3_decode_ste(SMMUv3State *s, SMMUTransCfg *cfg, STE *ste,
+                                  SMMUEventInfo *event);
 /* Is the translation that just failed one that records no event? */
 bool iommu_fault_smmuv3_muted(SMMUv3State *s);
 /* An event was lost: the queue is full. */
@@ -34,6 +39,10 @@ void iommu_fault_smmuv3_consume(SMMUv3State *s);
 MemTxResult iommu_fault_smmuv3_read_head(SMMUv3State *s, Cmd *cmd);
 int iommu_fault_smmuv3_walk(SMMUv3State *s, uint32_t sid, STE *ste,
                             SMMUEventInfo *event);
+int iommu_fault_smmuv3_own_decode_ste(SMMUv3State *s, SMMUTransCfg *cfg,
+                                      STE *ste, SMMUEventInfo *event);
+bool iommu_fault_smmuv3_translate(SMMUv3State *s, SMMUTransCfg *cfg, CD *cd,
+                                  hwaddr iova, hwaddr *gpa);
 void iommu_fault_smmuv3_event(SMMUv3State *s, Evt *evt);
 
 #endif

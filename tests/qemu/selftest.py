@@ -39,6 +39,8 @@ MSI = 0x170000                      # no interrupt controller: plain memory
 DATA = 0x200000
 STREAMS = 0x300000
 CDS = 0x310000
+SUBSTREAMS = 0x320000               # a table of context descriptors
+PASID_TABLES = (0x114000, 0x115000, 0x116000)
 IOVA = 0x10000
 
 # Where things are in guest physical address space
@@ -81,9 +83,11 @@ CMDQ_ERR = 1 << 0
 OVERFLOW = 1 << 31
 EVENTS = 32                         # entries of the event queue
 CERROR_ILL, CERROR_ATC_INV = 1, 3
-CFGI_STE, CFGI_RANGE, CFGI_CD, TLBI_ALL, ATC_INV, SYNC = 0x03, 0x04, 0x05, 0x30, 0x40, 0x46
+CFGI_STE, CFGI_RANGE, CFGI_CD, CFGI_CD_ALL, TLBI_ALL, ATC_INV, SYNC = (
+    0x03, 0x04, 0x05, 0x06, 0x30, 0x40, 0x46)
 ABORT, BYPASS, STAGE_1 = 0, 4, 5    # STE.Config
-BAD_STREAMID, BAD_STE, BAD_TREQ, FORBIDDEN, TRANSLATION = 0x02, 0x04, 0x05, 0x07, 0x10
+BAD_STREAMID, BAD_STE, BAD_TREQ, STREAM_DISABLED, FORBIDDEN, TRANSLATION = (
+    0x02, 0x04, 0x05, 0x06, 0x07, 0x10)
 IRQ_EVENTQ, IRQ_GERROR = 0, 3
 
 # iommu-fault-ctl
@@ -629,10 +633,7 @@ class SmmuMachine(Machine):
             self.map(page << 12)
         for n in (1, 2):
             self.set_ste(n)
-            cd = self.ram + CDS + n * 64
-            # 39 bits, 4 KiB, no second half; 44 bits out, AArch64, R, A
-            self.wq(cd, 25 | 1 << 30 | 1 << 31 | 4 << 32 | 0x620000000000 | DID[n] << 48)
-            self.wq(cd + 8, top)
+            self.set_cd(self.ram + CDS + n * 64, DID[n], top)
         self.wq(SMMU + STRTAB_BASE, self.ram + STREAMS)
         self.wl(SMMU + STRTAB_CFG, 10)
         self.wq(SMMU + CMDQ_BASE, self.ram + QUEUE | 8)
@@ -654,11 +655,18 @@ class SmmuMachine(Machine):
     def unmap(self, iova):
         self.wq(self.ram + TABLES[3] + (iova >> 12) * 8, 0)
 
-    def set_ste(self, n, config=STAGE_1, eats=1, valid=True):
+    def set_ste(self, n, config=STAGE_1, eats=1, valid=True, cdmax=0, s1dss=2, s1fmt=0):
         """Stream table entry of endpoint n in memory; does not invalidate."""
         ste = self.ram + STREAMS + SID[n] * 64
-        self.wq(ste + 8, eats << 28)
-        self.wq(ste, self.ram + CDS + n * 64 | config << 1 | (1 if valid else 0))
+        cds = self.ram + (SUBSTREAMS if cdmax else CDS + n * 64)
+        self.wq(ste + 8, eats << 28 | (s1dss if cdmax else 0))
+        self.wq(ste, cdmax << 59 | cds | s1fmt << 4 | config << 1 | (1 if valid else 0))
+
+    def set_cd(self, addr, asid, top, valid=True):
+        # 39 bits, 4 KiB, no second half; 44 bits out, AArch64, R, A
+        self.wq(addr, 25 | 1 << 30 | (1 << 31 if valid else 0) | 4 << 32 | 0x620000000000 |
+                asid << 48)
+        self.wq(addr + 8, top)
 
     # command queue
 
@@ -690,6 +698,9 @@ class SmmuMachine(Machine):
 
     def cfgi(self, n):
         return (CFGI_STE | SID[n] << 32, 1)
+
+    def cfgi_cd(self, n, pasid):
+        return (CFGI_CD | pasid << 12 | SID[n] << 32, 1)
 
     def cfgi_range(self, sid, bits):
         return (CFGI_RANGE | sid << 32, bits - 1)
@@ -2137,7 +2148,8 @@ def smmu_features(m):
     idr0 = m.rl(SMMU + IDR0)
     for bit, name, value in ((10, "ATS", 1), (11, "NS1ATS", 1), (13, "MSI", 0), (16, "PRI", 0)):
         expect(name, idr0 >> bit & 1, value)
-    expect("IDR1.SSIDSIZE", m.rl(SMMU + IDR1) >> 6 & 0x1f, 0)
+    expect("IDR1.SSIDSIZE", m.rl(SMMU + IDR1) >> 6 & 0x1f, 8)
+    expect("IDR0.CD2L", idr0 >> 19 & 1, 0)
     expect("CR0ACK.ATSCHK", m.rl(SMMU + CR0ACK) & ATSCHK, ATSCHK)
     tree = bytes.fromhex(m.ask(f"read {m.ram:#x} 0x10000")[2:])
     expect("magic of the device tree", tree[:4].hex(), "d00dfeed")
@@ -2787,6 +2799,109 @@ def smmu_untranslated(m):
            (False, [(TRANSLATION, SID[1], 0x200000)]))
     expect("a translation request for it", (m.command(1, FETCH, iova=0x200000), m.events()),
            (False, []))
+
+
+def substreams(m):
+    """Two PASIDs of endpoint 1, each with a context of its own; those of PASID 1 and of
+    requests without PASID map the same address to different pages."""
+    top, middle, last = (m.ram + table for table in PASID_TABLES)
+    m.wq(top, middle | 3)
+    m.wq(middle, last | 3)
+    m.wq(last + (IOVA >> 12) * 8, m.ram + DATA + OTHER | 1 << 10 | 1 << 6 | 3)
+    m.set_cd(m.ram + SUBSTREAMS, DID[1], m.ram + TABLES[1])
+    m.set_cd(m.ram + SUBSTREAMS + 64, 21, top)
+    m.set_cd(m.ram + SUBSTREAMS + 128, 22, m.ram + TABLES[1])
+    m.set_cd(m.ram + SUBSTREAMS + 192, 23, top, valid=False)
+    m.set_ste(1, cdmax=2)
+    m.sync(m.cfgi(1))
+    m.cww(SID[1], PASID_CTRL, PASID_ENABLE)
+
+
+OTHER = IOVA + (40 << 12)
+
+
+@test_smmu
+def smmu_substreams(m):
+    """a PASID has its own context, as it was last cached; what there is no context for"""
+    substreams(m)
+    expect("WRITE with PASID 1", m.command(1, WRITE, pasid=1, pattern=0x111), True)
+    expect("WRITE without", m.command(1, WRITE, pattern=0x222), True)
+    expect("memory", (m.data(OTHER), m.data()), (0x111, 0x222))
+    expect("FETCH with PASID 2", m.command(1, FETCH, pasid=2), True)
+    for pasid in (0, 3, 4, 1 << 19):
+        expect(f"FETCH with PASID {pasid}", m.command(1, FETCH, pasid=pasid), False)
+    expect("ATC, events", (m.ep(1, E_ATC), m.events()), (3, []))
+
+    def fetch(pasid=1):
+        m.ep(1, E_CMD, FLUSH)
+        return m.command(1, FETCH, pasid=pasid)
+    for command, dropped in ((m.cfgi_cd(1, 2), False), (m.cfgi_cd(2, 1), False), (m.tlbi(), False),
+                             (m.cfgi_cd(1, 1), True), ((CFGI_CD_ALL | SID[1] << 32, 0), True),
+                             (m.cfgi(1), True)):
+        m.set_cd(m.ram + SUBSTREAMS + 64, 21, m.ram + PASID_TABLES[0], valid=False)
+        expect("cleared in memory only", fetch(), True)
+        m.sync(command)
+        expect("after the command", fetch(), not dropped)
+        m.set_cd(m.ram + SUBSTREAMS + 64, 21, m.ram + PASID_TABLES[0])
+        expect("restored in memory only", fetch(), not dropped)
+        m.sync(m.cfgi_cd(1, 1))
+        expect("after its own CFGI_CD", fetch(), True)
+
+
+@test_smmu
+def smmu_no_substream(m):
+    """S1DSS decides what becomes of a request without PASID"""
+    substreams(m)
+    write = lambda: m.command(1, WRITE_UNTRANSLATED, pattern=0x77)
+    for s1dss, works, events in ((0, False, [(STREAM_DISABLED, SID[1], 0)]), (2, True, []),
+                                 (3, False, [(BAD_STE, SID[1], 0)])):
+        m.set_ste(1, cdmax=2, s1dss=s1dss)
+        m.sync(m.cfgi(1))
+        m.ep(1, E_CMD, FLUSH)
+        m.erase()
+        expect(f"S1DSS {s1dss}: untranslated", (write(), m.events()), (works, events))
+        expect("memory", m.data(), 0x77 if works else 0)
+        expect("a translation request", m.command(1, FETCH), works)
+        expect("one with PASID", m.command(1, FETCH, pasid=1), True)
+        m.events()
+    m.set_ste(1, cdmax=2, s1dss=1)
+    m.sync(m.cfgi(1))
+    m.erase()
+    expect("bypass", m.command(1, WRITE_UNTRANSLATED, iova=m.ram + DATA + IOVA, pattern=0x99),
+           True)
+    expect("memory, events", (m.data(), m.events()), (0x99, []))
+    for bad in ({"cdmax": 9}, {"cdmax": 2, "s1fmt": 1}):
+        m.set_ste(1, **bad)
+        m.sync(m.cfgi(1))
+        expect(f"{bad}", (write(), m.events()), (False, [(BAD_STE, SID[1], 0)]))
+
+
+@test_smmu
+def smmu_substreams_fenced(m):
+    """invalidations of a PASID's entries; EATS is that of all substreams"""
+    substreams(m)
+    m.fetch_all()
+    for pasid in (1, 2):
+        expect("FETCH", m.command(1, FETCH, pasid=pasid), True)
+    m.sync(m.dev_inv(1, pasid=3))
+    expect("ATC", m.ep(1, E_ATC), 3)
+    m.sync(m.dev_inv(1, pasid=2))
+    expect("ATC", m.ep(1, E_ATC), 2)
+    m.wedge(1)
+    m.submit(m.dev_inv(1, pasid=1), m.wait())
+    m.step(1000)
+    expect("error", m.error(), CERROR_ATC_INV)
+    m.acknowledge()
+    expect("doorbell", m.doorbell_writes(iova=OTHER), True)
+    expect("STALE_OK", m.target(1, STALE_OK), 1)
+    m.set_ste(1, cdmax=2, eats=0)
+    m.sync(m.cfgi(1))
+    m.events()
+    expect("doorbell", (m.doorbell_writes(iova=OTHER), m.doorbell_writes()), (False, False))
+    expect("events", m.events(), [(FORBIDDEN, SID[1], m.ram + DATA + IOVA),
+                                  (FORBIDDEN, SID[1], m.ram + DATA + OTHER)] * 2)
+    expect("translation request", (m.command(1, FETCH, pasid=1), m.events()),
+           (False, [(BAD_TREQ, SID[1], IOVA)]))
 
 
 @test_smmu

@@ -233,7 +233,7 @@ def functions_that_change_are_named(lab):
             if "new file mode" in body:
                 continue
             expect(f" - {name}:" in log, f"{patch} does not name {name}")
-    with open(patches[2], encoding="utf-8") as handle:
+    with open(patches[3], encoding="utf-8") as handle:
         log = handle.read().split("\n---\n")[0]
     expect("drivers/iommu/intel/dmar.c: qi_check_fault(), qi_submit_sync()\n"
            in log, log)

@@ -2,7 +2,7 @@
 /*
  * Quarantine of PCIe devices that stop answering ATS invalidations.
  *
- * Three kinds of callers:
+ * Four kinds of callers:
  *  - IOMMU drivers report a device: iommu_report_device_broken();
  *  - backends of this project report with evidence and verify a recovery:
  *    iommu_quarantine_report(), struct iommu_quarantine_backend;
@@ -17,7 +17,9 @@
 
 struct device;
 struct iommu_ops;
+struct notifier_block;
 struct pci_dev;
+struct vfio_pci_core_device;
 
 /**
  * enum iommu_broken_cause - why a device is considered broken
@@ -71,6 +73,21 @@ enum iommu_quarantine_counter {
 };
 
 /**
+ * enum iommu_quarantine_event - what becomes of a device, for notifiers
+ * @IOMMU_QUARANTINE_EVENT_BROKEN: reported; with iommu_quarantine=report that
+ *	is all
+ * @IOMMU_QUARANTINE_EVENT_QUARANTINED: RID and PASIDs are blocked
+ * @IOMMU_QUARANTINE_EVENT_FAILED: they could not be blocked, it stays fenced
+ * @IOMMU_QUARANTINE_EVENT_RECOVERED: lifted by a reset
+ */
+enum iommu_quarantine_event {
+	IOMMU_QUARANTINE_EVENT_BROKEN,
+	IOMMU_QUARANTINE_EVENT_QUARANTINED,
+	IOMMU_QUARANTINE_EVENT_FAILED,
+	IOMMU_QUARANTINE_EVENT_RECOVERED,
+};
+
+/**
  * struct iommu_broken_evidence - what a backend knows about a breakage
  * @cause: see enum iommu_broken_cause
  * @epoch: iommu_quarantine_epoch() of the time when the breakage was noticed
@@ -106,6 +123,9 @@ struct iommu_quarantine_backend {
 #if IS_ENABLED(CONFIG_IOMMU_QUARANTINE)
 
 void iommu_report_device_broken(struct device *dev);
+
+int iommu_quarantine_register_notifier(struct notifier_block *nb);
+int iommu_quarantine_unregister_notifier(struct notifier_block *nb);
 
 /* for backends */
 void iommu_quarantine_backend_register(struct iommu_quarantine_backend *backend);
@@ -149,11 +169,25 @@ void iommu_quarantine_bus_prepare(struct pci_dev *bridge);
 int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc);
 void iommu_quarantine_restoring(struct pci_dev *pdev);
 void iommu_quarantine_recovery_end(struct pci_dev *bridge);
+void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked);
+int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc);
 
 #else /* !CONFIG_IOMMU_QUARANTINE */
 
 static inline void iommu_report_device_broken(struct device *dev)
 {
+}
+
+static inline int
+iommu_quarantine_register_notifier(struct notifier_block *nb)
+{
+	return 0;
+}
+
+static inline int
+iommu_quarantine_unregister_notifier(struct notifier_block *nb)
+{
+	return 0;
 }
 
 static inline void iommu_quarantine_probe(struct device *dev)
@@ -183,6 +217,8 @@ static inline void iommu_quarantine_reattached(struct device *dev)
 #define iommu_quarantine_reset_done(pdev, probe, rc) \
 	((void)(probe), (void)(rc), pci_dev_reset_iommu_done(pdev))
 #define iommu_quarantine_bus_done(bridge, rc) ((void)(bridge), (rc))
+#define iommu_quarantine_power_up(pdev, locked, rc) \
+	((void)(pdev), (void)(locked), (rc))
 
 static inline void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
 {
@@ -196,6 +232,21 @@ static inline void iommu_quarantine_recovery_end(struct pci_dev *bridge)
 {
 }
 
+static inline void iommu_quarantine_power_down(struct pci_dev *pdev,
+					       bool locked)
+{
+}
+
 #endif /* CONFIG_IOMMU_QUARANTINE */
+
+/* for drivers/vfio/pci */
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_VFIO)
+void iommu_quarantine_vfio_register(struct vfio_pci_core_device *vdev);
+#else
+static inline void
+iommu_quarantine_vfio_register(struct vfio_pci_core_device *vdev)
+{
+}
+#endif
 
 #endif /* __LINUX_IOMMU_QUARANTINE_H */

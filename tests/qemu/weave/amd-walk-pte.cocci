@@ -2,5 +2,5 @@
 @@ symbol as; expression E; @@
   amdvi_get_pte_entry(as->iommu_state, E,
 -     as->devfn
-+     iommu_fault_amd_devid(as->iommu_state, as->bus_num, as->devfn)
++     iommu_fault_amd_as_devid(as)
   )

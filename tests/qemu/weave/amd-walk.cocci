@@ -2,5 +2,5 @@
 @@ symbol as; expression list E; @@
   amdvi_page_fault(as->iommu_state,
 -     as->devfn,
-+     iommu_fault_amd_devid(as->iommu_state, as->bus_num, as->devfn),
++     iommu_fault_amd_as_devid(as),
       E)
