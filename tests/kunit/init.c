@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
@@ -86,7 +87,7 @@ static void walk(const char *where)
 	DIR *d = opendir(where);
 
 	while (d && (e = readdir(d))) {
-		if (e->d_name[0] == '.')
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", where, e->d_name);
 		if (e->d_type == DT_DIR)
@@ -100,6 +101,8 @@ static void walk(const char *where)
 
 int main(void)
 {
+	const char *how;
+
 	if (mount("sysfs", "/sys", "sysfs", 0, NULL) ||
 	    mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL))
 		complain("mount", "debugfs");
@@ -110,7 +113,8 @@ int main(void)
 	printf("gcov: over\n");
 	fflush(stdout);
 	klogctl(CONSOLE_ON, NULL, 0);
-	/* Nothing goes on after a restart */
-	reboot(RB_AUTOBOOT);
+	/* QEMU ends at a restart, user mode Linux when it is off */
+	how = getenv("kunit_shutdown");
+	reboot(how && !strcmp(how, "halt") ? RB_POWER_OFF : RB_AUTOBOOT);
 	return 1;
 }
