@@ -371,8 +371,11 @@ def tidy(data, result):
                 lines.append(match[1] + match[2])
                 indent = b"\t" * (width // 8) + b" " * (width % 8)
                 line = indent + match[3]
-                if len(line.expandtabs(8)) > 100:
-                    line = line.replace(b" != ", b" !=\n" + indent, 1)
+            # What is still too long, or was wrapped by spatch, at an operator.
+            if len(line.expandtabs(8)) > 100:
+                indent = line[:len(line) - len(line.lstrip())]
+                line = re.sub(rb" (!=|\|\|) ", rb" \1\n" + indent, line,
+                              count=1)
         lines.append(line)
     return b"\n".join(lines)
 
@@ -807,7 +810,7 @@ def check_kernel(tree):
                 f"{tree} is Linux {name}, newer than {most}, the highest that "
                 f"was verified; right counts do not prove right meaning. "
                 f"FORCE=1 grafts it all the same")
-        callouts, _ = load(ROOT, kernel_folders())
+        callouts, _ = load(ROOT, kernel_folders(), tree=tree)
         print(f"graft: warning: nothing was verified on Linux {name} (only up "
               f"to {most}): not that it compiles, not the KUnit tests, not "
               f"the scenarios, and not the preconditions of the "

@@ -87,9 +87,13 @@ class Lab:
         shutil.copytree(REPO, self.repo, ignore=shutil.ignore_patterns(
             ".git", ".iq-cache", "__pycache__", "*.o", "*.ko"))
         self.graft = load_graft(self.repo)
-        self.callouts, self.files = self.graft.load(
-            self.repo, self.graft.kernel_folders(), self.graft.kernel_files())
+        self.callouts, self.files = self.fitting(kernel)
         self.trees = 0
+
+    def fitting(self, tree):
+        """The call-outs whose conditions the tree meets, and the files."""
+        return self.graft.load(self.repo, self.graft.kernel_folders(),
+                               self.graft.kernel_files(), tree)
 
     def tree(self):
         """A fresh reduced kernel."""
@@ -518,7 +522,7 @@ def complain_about(lab, tree, name):
     before = snapshot(tree)
     run = lab.run("check", tree)
     expect(run.returncode != 0, f"fits in spite of the changed {name}")
-    for callout in lab.callouts:
+    for callout in lab.fitting(tree)[0]:
         complaint = f"call-out {callout.name} in {callout.file}: expected"
         if callout.file == name:
             expect(complaint in run.stderr,
@@ -646,7 +650,8 @@ def all_that_is_missing_is_listed(lab):
          lambda text: re.sub(rf"\b({names})\b", r"\1_renamed", text))
     lab.refused("graft", tree, f"call-out {renamed.name} in {renamed.file}",
                 *(f"in {re.escape(name)}: no such file" for name in gone),
-                rf"of {len(lab.callouts)} call-outs and {len(lab.files)} files")
+                rf"of {len(lab.fitting(tree)[0])} call-outs and "
+                rf"{len(lab.files)} files")
 
 
 @test
