@@ -24,10 +24,12 @@
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "iommu_quarantine."
 
+/*
+ * Signal the error eventfd of a VFIO device that is quarantined. Not by
+ * module_param(): what that asserts of its strings sparse cannot evaluate.
+ */
 static bool vfio_signal = true;
-module_param(vfio_signal, bool, 0644);
-MODULE_PARM_DESC(vfio_signal,
-		 "Signal the error eventfd of a VFIO device that is quarantined");
+module_param_cb(vfio_signal, &param_ops_bool, &vfio_signal, 0644);
 
 struct vfio_owner {
 	struct notifier_block nb;

@@ -30,7 +30,7 @@ exported() { awk '$2 ~ /^iommu_(quarantine|report_device_broken)/ { print $2 }' 
 backend_is_in()
 {
 	[ -s "$module" ] || { echo "there is no $module"; return 1; }
-	$nm "$module" | grep -q ' [tT] smmu_quarantine_settle$' || {
+	$nm "$module" | grep -q ' [tT] __smmu_quarantine_settle$' || {
 		echo "the module has no backend"
 		return 1
 	}
