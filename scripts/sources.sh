@@ -129,12 +129,20 @@ fetch()
 	for file; do
 		read -r uri hash < <(awk -v name="$file" '$2 == name { print $1, $4 }' <<<"$uris") ||
 			die "apt knows of no $file in $package $version"
-		apt_run /usr/lib/apt/apt-helper "${apt_quiet[@]}" download-file "${uri//\'/}" \
-			"$tmp/$file" "$hash" >&2 || return 1
-		# Of an archive in a folder it makes a link
-		cp -Lf --remove-destination "$tmp/$file" "$dl/$file"
-		(cd "$dl" && sha256sum "$file") >"$dl/.$file.sha256"
-		mv "$dl/.$file.sha256" "$dl/$file.sha256"
+		if ! apt_run /usr/lib/apt/apt-helper "${apt_quiet[@]}" download-file "${uri//\'/}" \
+			"$tmp/$file" "$hash" >&2 2>"$tmp/.error"; then
+			cat "$tmp/.error" >&2
+			# Superseded, or is it the network?
+			grep -qE ' 404 |File not found' "$tmp/.error" ||
+				die "$file could not be fetched; what there is of it is kept, try again"
+			return 1
+		fi
+		# Of an archive in a folder it makes a link. Callers look at the
+		# status, so nothing ends this by itself.
+		{ cp -Lf --remove-destination "$tmp/$file" "$dl/$file" &&
+			(cd "$dl" && sha256sum "$file") >"$dl/.$file.sha256" &&
+			mv "$dl/.$file.sha256" "$dl/$file.sha256"; } ||
+			die "$file cannot be kept in $dl: is there room?"
 	done
 	rm -rf "$tmp"
 }
@@ -168,11 +176,10 @@ install_tree()
 	record=$(dirname "$2")/.$(basename "$2").record
 	rm -f "$record"
 	if [ -e "$2" ]; then
-		mv "$2" "$2.old.$$"
+		mv "$2" "$2.old.$$" || die "$2 cannot be replaced"
 	fi
-	mv "$1" "$2"
-	{ content "$2"; echo "$3"; } >"$record.tmp"
-	mv "$record.tmp" "$record"
+	{ mv "$1" "$2" && { content "$2" && echo "$3"; } >"$record.tmp" &&
+		mv "$record.tmp" "$record"; } || die "$2 cannot be written: is there room?"
 	rm -rf "$2.old.$$"
 }
 
@@ -256,7 +263,8 @@ pick()
 		mkdir -p "$tmp"
 		say "unpacking $package $version"
 		dpkg --fsys-tarfile "$dl/$file" | tar -xO "./usr/src/$package.tar.xz" |
-			tar -xJ -C "$tmp" --strip-components=1
+			tar -xJ -C "$tmp" --strip-components=1 ||
+			die "$file cannot be unpacked: is there room in $IQ_CACHE?"
 		upstream=$(makefile_version "$tmp") || die "$file holds no kernel source"
 		tree=$IQ_CACHE/src/linux-$upstream
 		if tree_ok "$tree"; then

@@ -66,7 +66,7 @@ class Archive:
                       "sid", "experimental"):
             self.packages[suite] = {"Packages": "", "Sources": ""}
 
-    def linux_source(self, suite, minor, version, gone=False):
+    def linux_source(self, suite, minor, version, gone=False, half=False):
         package = f"linux-source-7.{minor}"
         build = os.path.join(self.scratch, f"deb-{version}")
         tree = os.path.join(build, "tree")
@@ -75,6 +75,8 @@ class Archive:
         os.makedirs(os.path.dirname(inner))
         subprocess.run(["tar", "-C", tree, "--transform", f"s,^\\.,{package},",
                         "-cJf", inner, "."], check=True)
+        if half:
+            os.truncate(inner, os.path.getsize(inner) - 40)
         control = (f"Package: {package}\nVersion: {version}\n"
                    f"Architecture: all\nMaintainer: nobody <nobody@invalid>\n"
                    f"Description: a test\n")
@@ -360,14 +362,25 @@ def download_is_kept(machine):
 @test
 def broken_download_goes_on_where_it_was(machine):
     machine.archive.linux_source("trixie-backports", 3, "7.3.4-1")
+    # Not what a bad network is a reason for
+    machine.archive.linux_source("trixie-backports", 3, "7.3.2-1")
     machine.archive.publish()
     with served(machine.archive):
-        machine.bad("cannot be had", "kernel")
+        machine.bad("could not be fetched", "kernel")
         expect(Mirror.asked[0] is None, f"asked for {Mirror.asked}")
         Mirror.broken, before = False, len(Mirror.asked)
         machine.good("kernel")
         expect(Mirror.asked[before], f"began anew: {Mirror.asked}")
-    expect(os.path.isfile(os.path.join(machine.path(), "Makefile")), "no tree")
+    expect(os.path.basename(machine.path()) == "linux-7.3.4", machine.path())
+
+
+@test
+def package_that_cannot_be_unpacked(machine):
+    """As when there is no room: half a tree is none."""
+    machine.archive.linux_source("trixie-backports", 3, "7.3.4-1", half=True)
+    machine.archive.publish()
+    machine.bad("cannot be unpacked", "kernel")
+    machine.bad("there is no kernel source yet", "path", "kernel")
 
 
 @test
