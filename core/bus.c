@@ -68,7 +68,7 @@ void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev)
 	if (!READ_ONCE(q->deferred))
 		return;
 	guard(mutex)(&q->busy);
-	if (atomic_read(&q->state) != Q_RELEASED)
+	if (quarantine_state(q) != Q_RELEASED)
 		close_deferred(q, pdev);
 }
 
@@ -116,7 +116,7 @@ static void walk_below(struct pci_dev *bridge, bus_fn *fn, int rc)
 		return;
 	for (key = 0; (q = quarantine_next(&key)); key++) {
 		scoped_guard(mutex, &q->busy)
-			if (atomic_read(&q->state) != Q_RELEASED &&
+			if (quarantine_state(q) != Q_RELEASED &&
 			    is_below(to_pci_dev(q->dev), bridge))
 				fn(q, bridge, rc);
 		quarantine_put(q);
@@ -186,7 +186,7 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_recovery_end);
 
 static void power_open(struct quarantine *q, struct pci_dev *pdev)
 {
-	int state = atomic_read(&q->state);
+	int state = quarantine_state(q);
 
 	/* From D3hot to D3cold there is one already */
 	if (state == Q_HEALTHY || state == Q_RELEASED || q->deferred)

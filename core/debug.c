@@ -27,7 +27,7 @@ void quarantine_debug_hold_work(struct quarantine *q)
 	atomic_inc(&held);
 	wait_event_timeout(hold_wait,
 			   !READ_ONCE(hold) ||
-				   atomic_read(&q->state) == Q_RELEASED,
+				   quarantine_state(q) == Q_RELEASED,
 			   HOLD_SECONDS * HZ);
 	atomic_dec(&held);
 }

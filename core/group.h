@@ -49,7 +49,8 @@ static struct iommu_domain *quarantine_old_domain(struct iommu_group *group,
  * Attach the blocking domain over itself once RID and PASIDs are blocked. That
  * is how an IOMMU driver learns that it can turn PCI ATS and PRI off without
  * leaving anything behind that is accounted by them. A reset may have lifted
- * the quarantine meanwhile; then there is nothing to do.
+ * the quarantine meanwhile; then there is nothing to do. Nor is there while one
+ * is going on, which samples what it has to clear: its end comes here as well.
  */
 void iommu_quarantine_ats_off(struct device *dev)
 {
@@ -60,7 +61,8 @@ void iommu_quarantine_ats_off(struct device *dev)
 	guard(mutex)(&group->mutex);
 
 	gdev = __dev_to_gdev(dev);
-	if (!gdev || !gdev->blocked || !group->blocking_domain)
+	if (!gdev || !gdev->blocked || gdev->reset_depth > 1 ||
+	    !group->blocking_domain)
 		return;
 	ret = __iommu_attach_device(group->blocking_domain, dev,
 				    group->blocking_domain);

@@ -197,7 +197,7 @@ struct quarantine *quarantine_find(struct device *dev)
 {
 	struct quarantine *q = quarantine_at(dev);
 
-	return q && q->dev == dev && atomic_read(&q->state) != Q_RELEASED ?
+	return q && q->dev == dev && quarantine_state(q) != Q_RELEASED ?
 		q : NULL;
 }
 
@@ -217,10 +217,23 @@ struct quarantine *quarantine_next(unsigned long *key)
 
 	guard(rcu)();
 	xa_for_each_start(&quarantines, *key, q, *key)
-		if (atomic_read(&q->state) != Q_RELEASED &&
+		if (quarantine_state(q) != Q_RELEASED &&
 		    refcount_inc_not_zero(&q->ref))
 			return q;
 	return NULL;
+}
+
+/* Change the state, not the epoch. Returns false if the state is not @from. */
+static bool quarantine_move(struct quarantine *q, enum quarantine_state from,
+			    enum quarantine_state to)
+{
+	int old = atomic_read(&q->word);
+
+	do {
+		if (quarantine_state_of(old) != from)
+			return false;
+	} while (!atomic_try_cmpxchg(&q->word, &old, old - from + to));
+	return true;
 }
 
 void quarantine_put(struct quarantine *q)
@@ -267,20 +280,21 @@ static void quarantine_block(struct quarantine *q)
 		return;
 
 	if (!ret) {
-		if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_QUARANTINED) ==
-		    Q_REPORTED)
+		if (quarantine_move(q, Q_REPORTED, Q_QUARANTINED))
 			set_bit(IOMMU_QUARANTINE_EVENT_QUARANTINED, &q->events);
-		/*
-		 * In a reset no configuration access: its end does it, see
-		 * iommu_quarantine_reset_done(). The cmpxchg orders this read.
-		 */
-		if (!READ_ONCE(q->in_reset))
-			iommu_quarantine_ats_off(q->dev);
-	} else if (atomic_cmpxchg(&q->state, Q_REPORTED, Q_FAILED) ==
-		   Q_REPORTED) {
+		iommu_quarantine_ats_off(q->dev);
+	} else if (quarantine_move(q, Q_REPORTED, Q_FAILED)) {
 		set_bit(IOMMU_QUARANTINE_EVENT_FAILED, &q->events);
 	}
 	trace_iommu_device_quarantined(q->dev, q->backend->name, ret);
+}
+
+static void quarantine_tell_recovered(struct quarantine *q)
+{
+	if (!test_and_clear_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events))
+		return;
+	dev_info(q->dev, "recovered by a reset\n");
+	quarantine_tell(q, IOMMU_QUARANTINE_EVENT_RECOVERED);
 }
 
 static void quarantine_work(struct work_struct *work)
@@ -288,6 +302,10 @@ static void quarantine_work(struct work_struct *work)
 	struct quarantine *q = container_of(work, struct quarantine, work);
 
 	quarantine_debug_hold_work(q);
+
+	/* If it has not been told yet, the breakage to be told came after it */
+	if (quarantine_state(q) == Q_REPORTED)
+		quarantine_tell_recovered(q);
 
 	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
 		dev_err(q->dev,
@@ -301,7 +319,7 @@ static void quarantine_work(struct work_struct *work)
 	}
 
 	if (iommu_quarantine_enabled() &&
-	    atomic_read(&q->state) == Q_REPORTED)
+	    quarantine_state(q) == Q_REPORTED)
 		quarantine_block(q);
 
 	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_QUARANTINED, &q->events))
@@ -310,10 +328,7 @@ static void quarantine_work(struct work_struct *work)
 		dev_err(q->dev, "cannot be blocked; it stays fenced\n");
 		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_FAILED);
 	}
-	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events)) {
-		dev_info(q->dev, "recovered by a reset\n");
-		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_RECOVERED);
-	}
+	quarantine_tell_recovered(q);
 }
 
 static void quarantine_irq_work(struct irq_work *work)
@@ -338,6 +353,7 @@ static void quarantine_irq_work(struct irq_work *work)
 void iommu_quarantine_report(struct device *dev,
 			     const struct iommu_broken_evidence *evidence)
 {
+	enum quarantine_state state;
 	struct quarantine *q;
 	int old;
 
@@ -351,17 +367,18 @@ void iommu_quarantine_report(struct device *dev,
 				    "reported as broken, but it cannot be quarantined: not a PCI device with ATS\n");
 		return;
 	}
-	if (evidence->epoch != (u32)atomic_read(&q->epoch))
-		return;
 
-	old = atomic_read(&q->state);
+	old = atomic_read(&q->word);
 	do {
-		/* Its IOMMU driver is still at work on the release */
-		if (old == Q_RELEASED && !xchg(&q->condemned, true))
-			q->evidence = *evidence;
-		if (old != Q_HEALTHY && old != Q_RECOVERING)
+		if (evidence->epoch != quarantine_epoch_of(old))
 			return;
-	} while (!atomic_try_cmpxchg(&q->state, &old, Q_REPORTED));
+		state = quarantine_state_of(old);
+		/* Its IOMMU driver is still at work on the release */
+		if (state == Q_RELEASED && !xchg(&q->condemned, true))
+			q->evidence = *evidence;
+		if (state != Q_HEALTHY && state != Q_RECOVERING)
+			return;
+	} while (!atomic_try_cmpxchg(&q->word, &old, old - state + Q_REPORTED));
 
 	q->evidence = *evidence;
 	trace_iommu_device_broken(dev, q->backend->name, evidence,
@@ -415,7 +432,7 @@ u32 iommu_quarantine_epoch(struct device *dev)
 
 	guard(rcu)();
 	q = quarantine_find(dev);
-	return q ? atomic_read(&q->epoch) : 0;
+	return q ? quarantine_epoch_of(atomic_read(&q->word)) : 0;
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_epoch);
 
@@ -436,7 +453,7 @@ bool iommu_quarantine_stale(struct device *dev)
 
 	if (!q || READ_ONCE(q->blocker) != current)
 		return false;
-	if (atomic_read(&q->state) != Q_REPORTED)
+	if (quarantine_state(q) != Q_REPORTED)
 		return true;
 	q->held = true;
 	return false;
@@ -458,24 +475,25 @@ bool iommu_quarantine_stale(struct device *dev)
 bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth)
 {
 	struct quarantine *q = quarantine_find(dev);
+	enum quarantine_state state;
 	const struct iommu_ops *ops;
+	int old, lifted;
 	bool held;
-	int old;
 
 	if (!q || !q->proven)
 		return false;
 	q->proven = false;
 
-	old = atomic_read(&q->state);
-	do {
-		if (old == Q_RELEASED)
-			return false;
-		if (old == Q_HEALTHY)
-			break;
-	} while (!atomic_try_cmpxchg(&q->state, &old, Q_RECOVERING));
-
 	/* From here on a report of what was noticed before is out of date */
-	atomic_inc(&q->epoch);
+	old = atomic_read(&q->word);
+	do {
+		state = quarantine_state_of(old);
+		if (state == Q_RELEASED)
+			return false;
+		lifted = old + BIT(Q_STATE_BITS);
+		if (state != Q_HEALTHY)
+			lifted += Q_RECOVERING - state;
+	} while (!atomic_try_cmpxchg(&q->word, &old, lifted));
 
 	ops = dev_iommu_ops(dev);
 	if (ops->reset_device_done)
@@ -491,23 +509,30 @@ bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth)
  * @dev: the device
  *
  * Called at the end of pci_dev_reset_iommu_done(). The recovery is announced
- * when the device has answered an invalidation; if it does not, the backend
- * reports it again and the announcement does not happen.
+ * when the device has answered an invalidation; if it does not, it is reported
+ * again, here if the backend had nobody to accuse, and the announcement does
+ * not happen.
  *
  * Context: process, group->mutex held. May wait for the hardware.
  */
 void iommu_quarantine_reattached(struct device *dev)
 {
 	struct quarantine *q = quarantine_find(dev);
+	struct iommu_broken_evidence evidence = {
+		.cause = IOMMU_BROKEN_NO_ANSWER,
+		.epoch = iommu_quarantine_epoch(dev),
+	};
 
-	if (!q || atomic_read(&q->state) != Q_RECOVERING)
+	if (!q || quarantine_state(q) != Q_RECOVERING)
 		return;
-	if (q->backend->verify && q->backend->verify(dev))
+	if (q->backend->verify && q->backend->verify(dev)) {
+		iommu_quarantine_report(dev, &evidence);
 		return;
-	if (atomic_cmpxchg(&q->state, Q_RECOVERING, Q_HEALTHY) != Q_RECOVERING)
+	}
+	if (!quarantine_move(q, Q_RECOVERING, Q_HEALTHY))
 		return;
 	trace_iommu_device_recovered(dev, q->backend->name,
-				     atomic_read(&q->epoch));
+				     iommu_quarantine_epoch(dev));
 	set_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events);
 	queue_work(quarantine_wq, &q->work);
 }
@@ -626,7 +651,7 @@ bool iommu_quarantine_condemned(struct device *dev)
 	struct quarantine *q = quarantine_at(dev);
 
 	if (!iommu_quarantine_enabled() || !q ||
-	    atomic_read(&q->state) != Q_RELEASED || !READ_ONCE(q->condemned))
+	    quarantine_state(q) != Q_RELEASED || !READ_ONCE(q->condemned))
 		return false;
 	/* Decided once: the driver may turn ATS on before we are asked again */
 	if (quarantine_proof_holds(to_pci_dev(dev), &q->proof))
@@ -675,12 +700,12 @@ void iommu_quarantine_probe(struct device *dev)
 
 	condemned = iommu_quarantine_condemned(dev);
 	before = quarantine_at(dev);
-	if (before && atomic_read(&before->state) != Q_RELEASED)
+	if (before && quarantine_state(before) != Q_RELEASED)
 		goto err_free;
 	if (condemned) {
 		q->evidence = before->evidence;
 		atomic_set(&q->count, 1);
-		atomic_set(&q->state, Q_REPORTED);
+		atomic_set(&q->word, Q_REPORTED);
 		__set_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events);
 	}
 	if (xa_err(xa_store(&quarantines, q->key, q, GFP_KERNEL)))
@@ -714,12 +739,24 @@ void iommu_quarantine_probed(struct device *dev)
 
 	if (!q)
 		return;
-	if (atomic_read(&q->state) == Q_REPORTED &&
+	if (quarantine_state(q) == Q_REPORTED &&
 	    test_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
 		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
 		queue_work(quarantine_wq, &q->work);
 	}
 	quarantine_put(q);
+}
+
+/* Returns what it was. The epoch stays: the driver may still report. */
+static enum quarantine_state quarantine_release(struct quarantine *q)
+{
+	int old = atomic_read(&q->word);
+	enum quarantine_state state;
+
+	do {
+		state = quarantine_state_of(old);
+	} while (!atomic_try_cmpxchg(&q->word, &old, old - state + Q_RELEASED));
+	return state;
 }
 
 /**
@@ -747,7 +784,7 @@ void iommu_quarantine_release(struct device *dev)
 	quarantine_proof_leave(to_pci_dev(dev), &proof);
 	scoped_guard(spinlock, &q->lock)
 		q->proof = proof;
-	if (atomic_xchg(&q->state, Q_RELEASED) != Q_HEALTHY)
+	if (quarantine_release(q) != Q_HEALTHY)
 		WRITE_ONCE(q->condemned, true);
 	quarantine_debug_release();
 	/* A reporter that still saw another state has raised its irq_work */

@@ -39,6 +39,10 @@ struct quarantine_options {
 	enum iommu_last_resort last_resort;
 };
 
+/* Of struct quarantine::word: the state, and above it the epoch */
+#define Q_STATE_BITS	3
+#define Q_STATE_MASK	(BIT(Q_STATE_BITS) - 1)
+
 /* Configuration space bits that a reset must clear, see reset.c */
 struct quarantine_proof {
 	u16 command;
@@ -54,12 +58,12 @@ struct quarantine_proof {
  * @key: index in the table of all states
  * @ref: users that sleep; the rest is protected by RCU
  * @rcu: for the grace period before the memory is freed
- * @state: enum quarantine_state; changed by cmpxchg, so that of two reports only
- *	one counts and a lift cannot swallow a newer report; RELEASED is stored
- *	and final
- * @epoch: number of proven resets
+ * @word: enum quarantine_state, and above it the number of proven resets; one
+ *	word, changed by cmpxchg, so that of two reports only one counts, a lift
+ *	cannot swallow a newer report, and a report that was noticed before a
+ *	lift counts for nothing however late it comes; RELEASED is final
  * @count: breakages
- * @evidence: of the last breakage; written by the report that won @state
+ * @evidence: of the last breakage; written by the report that won @word
  * @irq_work: leaves the context of the report, where no lock may be taken
  * @work: blocks the device and tells about it
  * @events: enum iommu_quarantine_event bits that @work has yet to tell
@@ -88,8 +92,7 @@ struct quarantine {
 	refcount_t ref;
 	struct rcu_head rcu;
 
-	atomic_t state;
-	atomic_t epoch;
+	atomic_t word;
 	atomic_t count;
 	struct iommu_broken_evidence evidence;
 	struct irq_work irq_work;
@@ -113,6 +116,21 @@ struct quarantine {
 };
 
 extern const struct attribute_group iommu_quarantine_group;
+
+static inline enum quarantine_state quarantine_state_of(int word)
+{
+	return word & Q_STATE_MASK;
+}
+
+static inline u32 quarantine_epoch_of(int word)
+{
+	return (u32)word >> Q_STATE_BITS;
+}
+
+static inline enum quarantine_state quarantine_state(struct quarantine *q)
+{
+	return quarantine_state_of(atomic_read(&q->word));
+}
 
 struct quarantine *quarantine_find(struct device *dev);
 struct quarantine *quarantine_get(struct device *dev);

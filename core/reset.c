@@ -214,7 +214,7 @@ void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 		proof = q->proof;
 	}
 
-	broken = atomic_read(&q->state) != Q_HEALTHY;
+	broken = quarantine_state(q) != Q_HEALTHY;
 	if (outermost)
 		q->proven = !failed && quarantine_proof_holds(pdev, &proof);
 	if (outermost && broken && !q->proven)
@@ -232,12 +232,8 @@ void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 
 	scoped_guard(spinlock, &q->lock)
 		q->in_reset--;
-	/*
-	 * The work may have left this to us: it looks at in_reset after it has
-	 * set the state, we look at the state after in_reset.
-	 */
-	smp_mb();
-	if (outermost && atomic_read(&q->state) == Q_QUARANTINED)
+	/* The work may have left this to us, see there */
+	if (outermost && quarantine_state(q) == Q_QUARANTINED)
 		iommu_quarantine_ats_off(&pdev->dev);
 }
 

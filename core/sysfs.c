@@ -24,7 +24,7 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 	if (!q)
 		return -ENODEV;
 	name = READ_ONCE(q->in_reset) ? "resetting" :
-		names[atomic_read(&q->state)];
+		names[quarantine_state(q)];
 	quarantine_put(q);
 	return sysfs_emit(buf, "%s\n", name);
 }

@@ -313,6 +313,86 @@ static void iq_body_twice(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+struct iq_listener {
+	struct notifier_block nb;
+	struct device *dev;
+	bool hold;			/* the next recovery, in the work */
+	struct completion held, go;
+	unsigned int n;
+	unsigned long said[8];
+};
+
+static int iq_listen(struct notifier_block *nb, unsigned long event, void *dev)
+{
+	struct iq_listener *l = container_of(nb, struct iq_listener, nb);
+
+	if (dev != l->dev)
+		return NOTIFY_DONE;
+	if (l->n < ARRAY_SIZE(l->said))
+		l->said[l->n++] = event;
+	if (event == IOMMU_QUARANTINE_EVENT_RECOVERED && xchg(&l->hold, false)) {
+		complete(&l->held);
+		wait_for_completion(&l->go);
+	}
+	return NOTIFY_OK;
+}
+
+static void iq_listen_no_more(void *listener)
+{
+	struct iq_listener *l = listener;
+
+	complete_all(&l->go);
+	iommu_quarantine_unregister_notifier(&l->nb);
+}
+
+/* Whoever listens is told the truth last, however late he is told */
+static void iq_body_told_in_order(struct kunit *test)
+{
+	static const unsigned long said[] = {
+		IOMMU_QUARANTINE_EVENT_BROKEN,
+		IOMMU_QUARANTINE_EVENT_QUARANTINED,
+		IOMMU_QUARANTINE_EVENT_RECOVERED,
+		/* Told late: broken, recovered, and broken once more */
+		IOMMU_QUARANTINE_EVENT_RECOVERED,
+		IOMMU_QUARANTINE_EVENT_BROKEN,
+		IOMMU_QUARANTINE_EVENT_QUARANTINED,
+	};
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_listener *l = kunit_kzalloc(test, sizeof(*l), GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, l);
+	l->nb.notifier_call = iq_listen;
+	l->dev = iq_device(d);
+	l->hold = true;
+	init_completion(&l->held);
+	init_completion(&l->go);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&l->nb), 0);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, iq_listen_no_more, l), 0);
+
+	iq_break_and_wait(test, d);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&l->held, 10 * HZ));
+	for (i = 0; i < 2; i++) {
+		iq_break(test, d);
+		iq_expect_state(test, d, "reported");
+		if (!i) {
+			WRITE_ONCE(d->fenced, false);
+			KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+			iq_expect_state(test, d, "healthy");
+		}
+	}
+	complete_all(&l->go);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_ASSERT_EQ(test, l->n, ARRAY_SIZE(said));
+	for (i = 0; i < ARRAY_SIZE(said); i++)
+		KUNIT_EXPECT_EQ_MSG(test, l->said[i], said[i], "event %d", i);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void iq_body_done_without_report(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);

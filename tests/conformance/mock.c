@@ -28,6 +28,7 @@ struct mock_dev {
 	struct iommu_domain *domain;
 	struct iommu_domain *pasid[MOCK_PASIDS];
 	bool fenced;
+	bool lost;		/* its IOMMU says nothing, so it accuses nobody */
 };
 
 struct mock_iommu {
@@ -249,6 +250,8 @@ static int mock_verify(struct device *dev)
 {
 	struct mock_dev *md = mock_of(dev);
 
+	if (md->lost)
+		return -EIO;
 	return iommu_quarantine_enabled() ? mock_ask(md) : 0;
 }
 
@@ -322,8 +325,28 @@ static int mock_init(struct kunit *test)
 	return 0;
 }
 
+/* Neither recovered nor accused: then it is not left in between */
+static void mock_test_nobody_says(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct mock_dev *md = mock_of(iq_device(d));
+
+	iq_break_and_wait(test, d);
+	md->lost = true;
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "iommu-no-answer");
+	KUNIT_EXPECT_EQ(test, iq_count(d), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+	md->lost = false;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static struct kunit_case mock_cases[] = {
 #include "cases.h"
+	KUNIT_CASE(mock_test_nobody_says),
 	{}
 };
 
