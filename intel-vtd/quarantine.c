@@ -178,9 +178,7 @@ bool intel_quarantine_filter(struct intel_iommu *iommu, void *slot,
 static void vtd_accuse(struct vtd_dev *vdev, enum iommu_broken_cause cause,
 		       u32 fault, u64 iqe_err)
 {
-	int state = atomic_read(&vdev->state);
-
-	if (state >= VTD_FENCING)
+	if (vtd_is_fenced(vdev))
 		return;
 	vdev->evidence = (struct iommu_broken_evidence){
 		.cause = cause,
@@ -188,10 +186,11 @@ static void vtd_accuse(struct vtd_dev *vdev, enum iommu_broken_cause cause,
 		.hw = { fault, iqe_err },
 	};
 	WRITE_ONCE(vdev->accused, vdev->accused + 1);
-	if (state == VTD_HEALTHY)
-		atomic_inc(&intel_quarantine_active);
+	/* Counted once, even if vtd_exonerate() is at work on it */
+	atomic_inc(&intel_quarantine_active);
 	/* Pairs with atomic_read_acquire() in vtd_fence() */
-	atomic_set_release(&vdev->state, VTD_FENCING);
+	if (atomic_xchg(&vdev->state, VTD_FENCING) != VTD_HEALTHY)
+		atomic_dec(&intel_quarantine_active);
 }
 
 static void vtd_suspect(struct vtd_dev *vdev)
@@ -426,7 +425,9 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
  */
 bool intel_quarantine_lost(struct intel_iommu *iommu)
 {
-	iommu_quarantine_wait_for_hardware();
+	/* Else it is the driver's own loop, and watchdogs are to see it hang */
+	if (iommu_quarantine_enabled())
+		iommu_quarantine_wait_for_hardware();
 	return READ_ONCE(vtd_unit(iommu)->lost);
 }
 
@@ -579,8 +580,12 @@ static void vtd_ask(struct vtd_dev *vdev)
 	}
 	qi_desc_dev_iotlb(vdev->sids[0].sid, info->pfsid, info->ats_qdep, 0,
 			  MAX_AGAW_PFN_WIDTH, &desc);
-	qi_submit_sync(info->iommu, &desc, 1,
-		       QI_OPT_QUARANTINE | QI_OPT_QUARANTINE_PROBE);
+	/* An answer or a timeout, but for a queue that refuses the descriptor */
+	if (qi_submit_sync(info->iommu, &desc, 1,
+			   QI_OPT_QUARANTINE | QI_OPT_QUARANTINE_PROBE) != -EINVAL)
+		return;
+	guard(raw_spinlock_irqsave)(&info->iommu->qi->q_lock);
+	vtd_accuse(vdev, IOMMU_BROKEN_ATS_NARROWED, 0, 0);
 }
 
 /*
