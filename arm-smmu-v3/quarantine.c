@@ -74,7 +74,7 @@ static DEFINE_RAW_SPINLOCK(smmu_lock);
 static unsigned int smmu_timeouts;	/* that any SMMU has reported */
 static unsigned int smmu_unhealthy;	/* devices, and who narrows */
 
-/* struct arm_smmu_device -> struct smmu_unit; units are never freed */
+/* struct arm_smmu_device -> struct smmu_unit; freed when the driver is unloaded */
 static DEFINE_XARRAY(smmu_units);
 static bool smmu_registered;
 
@@ -193,6 +193,8 @@ static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
 			return NULL;
 		only = sdev;
 	}
+	/* Producers claim an entry and fill it then: look at what was claimed last */
+	smp_rmb();
 	return smmu_occupied(q, cons) + i <= size ? only : NULL;
 }
 
@@ -303,7 +305,13 @@ static void smmu_take_gerror(struct arm_smmu_device *smmu,
 void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
 			    struct arm_smmu_cmdq *cmdq)
 {
+	void __iomem *reg = smmu_gerror(smmu, cmdq);
+
 	if (!iommu_quarantine_reports())
+		return;
+	/* CMDQ_CONS may show an old error until there is a new one */
+	if (!((readl_relaxed(reg) ^ readl_relaxed(reg + SMMU_TO_GERRORN)) &
+	      GERROR_CMDQ_ERR))
 		return;
 	guard(raw_spinlock_irqsave)(&smmu_lock);
 	smmu_take_gerror(smmu, cmdq);
@@ -493,24 +501,14 @@ static int smmu_mask_and_sync(struct smmu_dev *sdev)
 }
 
 /*
- * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
- * the driver held. RCU read section.
+ * FENCING -> FENCED, and the report. A reset may have lifted it meanwhile, and
+ * the device be broken again: the entry was looked at in between, so that is
+ * another CPU's fence.
  */
-static void smmu_fence(struct smmu_dev *sdev)
+static void smmu_fenced(struct smmu_dev *sdev, unsigned int accused)
 {
-	unsigned int accused = READ_ONCE(sdev->accused);
 	struct iommu_broken_evidence evidence;
 
-	iommu_quarantine_hold_fence();
-
-	/* What is left is the last resort */
-	if (smmu_mask_and_sync(sdev))
-		smmu_cut_off(sdev);
-
-	/*
-	 * A reset may have lifted it meanwhile, and the device be broken again:
-	 * the entry was looked at in between, so that is another CPU's fence.
-	 */
 	scoped_guard(raw_spinlock_irqsave, &smmu_lock) {
 		if (atomic_read(&sdev->state) != SMMU_FENCING ||
 		    sdev->accused != accused)
@@ -523,6 +521,22 @@ static void smmu_fence(struct smmu_dev *sdev)
 }
 
 /*
+ * Called by every CPU that meets FENCING, with any lock of the driver held. RCU
+ * read section.
+ */
+static void smmu_fence(struct smmu_dev *sdev)
+{
+	unsigned int accused = READ_ONCE(sdev->accused);
+
+	iommu_quarantine_hold_fence();
+
+	/* What is left is the last resort */
+	if (smmu_mask_and_sync(sdev))
+		smmu_cut_off(sdev);
+	smmu_fenced(sdev, accused);
+}
+
+/*
  * The SMMU is lost. What is left for those that were asked needs no queue, and is
  * the operator's choice. The SMMU's own TLB was not heard of either, so memory is
  * not protected whatever that does.
@@ -532,6 +546,7 @@ static void smmu_give_up(struct arm_smmu_device *smmu,
 {
 	struct smmu_unit *unit = smmu_unit(smmu);
 	struct smmu_dev *sdev;
+	unsigned int accused;
 	s64 sid;
 	int i;
 
@@ -540,13 +555,13 @@ static void smmu_give_up(struct arm_smmu_device *smmu,
 		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
 		if (!sdev || !smmu_cut_off(sdev))
 			continue;
-		scoped_guard(raw_spinlock_irqsave, &smmu_lock)
+		scoped_guard(raw_spinlock_irqsave, &smmu_lock) {
 			smmu_accuse(sdev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
+			accused = sdev->accused;
+		}
 		/* For the day that the SMMU looks at its tables again */
 		smmu_mask(sdev);
-		if (atomic_xchg(&sdev->state, SMMU_FENCED) != SMMU_FENCED)
-			iommu_quarantine_report(sdev->master->dev,
-						&sdev->evidence);
+		smmu_fenced(sdev, accused);
 	}
 }
 
