@@ -62,7 +62,9 @@ struct amd_dev {
  * @probing: what is queued may ask suspects; under iommu->lock
  * @narrowing: a CPU asks suspects one by one; it owns @window
  * @slow: waits that have taken too long for an answer and are not verified yet
- * @verified: what the last wait stores that was queued when a window was taken
+ * @slow_from: what the oldest of them stores, or an older one; under @log_lock
+ * @verified: what the last wait stores whose invalidations were verified; under
+ *	@narrowing
  * @lost: the IOMMU did not answer within the bound, nor has it since
  * @dropped: commands were dropped meanwhile, since its buffer was full
  * @overwritten: some of them are not in the buffer any more
@@ -81,6 +83,7 @@ struct amd_unit {
 	bool probing;
 	atomic_t narrowing;
 	atomic_t slow;
+	u64 slow_from;
 	u64 verified;
 	bool lost;
 	bool dropped;

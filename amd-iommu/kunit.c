@@ -627,6 +627,22 @@ static void amd_test_nameless_shared(struct kunit *test)
 	iq_expect_in_service(test, s);
 }
 
+/* Hardware that waits for less than what the driver takes for an answer */
+static void amd_test_nameless_short(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	hw->when = EVENT_NAMELESS;
+	hw->timeout_ns = 50 * NSEC_PER_MSEC;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+	hw->when = EVENT_BEFORE;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 /* The irq thread sees the event first: nobody flushes */
 static void amd_test_irq_thread(struct kunit *test)
 {
@@ -766,6 +782,28 @@ static void amd_test_silent_none(struct kunit *test)
 static void amd_test_silent_busmaster(struct kunit *test)
 {
 	amd_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
+}
+
+/* What nobody could wait for is in the buffer all the same, should it be back */
+static void amd_test_silent_kept(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	int asked = atomic_read(&d->asked), i;
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(hw->silent, true);
+	for (i = 0; i < 3; i++)
+		KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->dropped);
+	WRITE_ONCE(hw->silent, false);
+	for (i = 0; i < 1000 && atomic_read(&d->asked) < asked + 3; i++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_GE(test, atomic_read(&d->asked), asked + 3);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	iq_expect_in_service(test, d);
 }
 
 /* So many commands that there is no room any more: the driver gives up */
@@ -1066,6 +1104,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_halt),
 	KUNIT_CASE(amd_test_drop_wait),
 	KUNIT_CASE(amd_test_nameless_shared),
+	KUNIT_CASE(amd_test_nameless_short),
 	KUNIT_CASE(amd_test_irq_thread),
 	KUNIT_CASE(amd_test_event_counts_once),
 	KUNIT_CASE(amd_test_log_wrap),
@@ -1074,6 +1113,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_muted),
 	KUNIT_CASE(amd_test_silent_none),
 	KUNIT_CASE(amd_test_silent_busmaster),
+	KUNIT_CASE(amd_test_silent_kept),
 	KUNIT_CASE(amd_test_silent_full),
 	KUNIT_CASE(amd_test_overwritten),
 	KUNIT_CASE(amd_test_slow_answer),

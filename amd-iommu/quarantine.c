@@ -162,11 +162,34 @@ static void amd_count_unhealthy(struct amd_iommu *iommu, int by)
 	raw_spin_unlock_irqrestore(&unit->log_lock, flags);
 }
 
-/* While there is a slow one every wait looks closer */
-static void amd_count_slow(struct amd_iommu *iommu, int by)
+/* While there is a slow one, the one that stores @data, every wait looks closer */
+static void amd_slow_begin(struct amd_iommu *iommu, u64 data)
 {
-	atomic_add(by, &amd_unit(iommu)->slow);
-	amd_count_unhealthy(iommu, by);
+	struct amd_unit *unit = amd_unit(iommu);
+
+	scoped_guard(raw_spinlock_irqsave, &unit->log_lock)
+		if (atomic_inc_return(&unit->slow) == 1 ||
+		    (s64)(data - unit->slow_from) < 0)
+			unit->slow_from = data;
+	amd_count_unhealthy(iommu, 1);
+}
+
+static void amd_slow_end(struct amd_iommu *iommu)
+{
+	atomic_dec(&amd_unit(iommu)->slow);
+	amd_count_unhealthy(iommu, -1);
+}
+
+/* What the oldest unverified one stores, of the slow ones and @data's. Narrowing. */
+static u64 amd_slow_from(struct amd_iommu *iommu, u64 data)
+{
+	struct amd_unit *unit = amd_unit(iommu);
+
+	guard(raw_spinlock_irqsave)(&unit->log_lock);
+	if (!atomic_read(&unit->slow) || (s64)(unit->slow_from - data) >= 0)
+		return data;
+	return (s64)(unit->slow_from - unit->verified) > 0 ?
+		unit->slow_from : unit->verified + 1;
 }
 
 /* log_lock held. Nothing that is already decided is decided again. */
@@ -498,29 +521,14 @@ static void amd_mask(struct amd_dev *adev)
 }
 
 /*
- * FENCING -> FENCED. Called by every CPU that meets FENCING, with any lock of
- * the driver held but iommu->lock, so it takes no other. RCU read section.
+ * FENCING -> FENCED, and the report. A reset may have lifted it meanwhile, and
+ * the device be broken again: the entry was looked at in between, so that is
+ * another CPU's fence.
  */
-static void amd_fence(struct amd_dev *adev)
+static void amd_fenced(struct amd_dev *adev, unsigned int accused)
 {
-	unsigned int accused = READ_ONCE(adev->accused);
 	struct iommu_broken_evidence evidence;
-	int rc;
 
-	iommu_quarantine_hold_fence();
-
-	amd_mask(adev);
-	rc = amd_invalidate_dtes(adev);
-	/* What is left is the last resort */
-	if (rc) {
-		amd_cut_off(adev);
-		amd_declare_lost(adev->iommu);
-	}
-
-	/*
-	 * A reset may have lifted it meanwhile, and the device be broken again:
-	 * the entry was looked at in between, so that is another CPU's fence.
-	 */
 	scoped_guard(raw_spinlock_irqsave, &amd_unit(adev->iommu)->log_lock) {
 		if (atomic_read(&adev->state) != AMD_FENCING ||
 		    adev->accused != accused)
@@ -530,6 +538,25 @@ static void amd_fence(struct amd_dev *adev)
 	}
 	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
 	iommu_quarantine_report(adev->dev, &evidence);
+}
+
+/*
+ * Called by every CPU that meets FENCING, with any lock of the driver held but
+ * iommu->lock, so it takes no other. RCU read section.
+ */
+static void amd_fence(struct amd_dev *adev)
+{
+	unsigned int accused = READ_ONCE(adev->accused);
+
+	iommu_quarantine_hold_fence();
+
+	amd_mask(adev);
+	/* What is left is the last resort */
+	if (amd_invalidate_dtes(adev)) {
+		amd_cut_off(adev);
+		amd_declare_lost(adev->iommu);
+	}
+	amd_fenced(adev, accused);
 }
 
 /* Nobody goes on while somebody is accused and not fenced. RCU read section. */
@@ -616,13 +643,18 @@ int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd)
 	if (!adev)
 		return 0;
 	state = atomic_read(&adev->state);
-	/* Who is asked is asked alone, so all others wait as well */
-	if (unit->probing ? state < AMD_FENCING :
-	    state == AMD_HEALTHY && !atomic_read(&unit->narrowing))
-		return 0;
+	if (state < AMD_FENCING) {
+		/*
+		 * Who is asked is asked alone, so all others wait as well. Not
+		 * for an IOMMU that is lost: should it come back, it is to find
+		 * what nobody could wait for.
+		 */
+		if (unit->probing || READ_ONCE(unit->lost) ||
+		    (state == AMD_HEALTHY && !atomic_read(&unit->narrowing)))
+			return 0;
+	}
 	iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
-	return state < AMD_FENCING && !READ_ONCE(unit->lost) ? -EAGAIN :
-							      -ECANCELED;
+	return state < AMD_FENCING ? -EAGAIN : -ECANCELED;
 }
 
 /**
@@ -649,9 +681,10 @@ static void amd_suspect(struct amd_dev *adev)
  * The device-TLB invalidations behind the wait that stores @from, as they were
  * queued, and who was asked by them: what is on its way is in the command buffer
  * still. Whoever queues one later is held back, as this CPU narrows. Returns
- * what the oldest wait stores that is in the buffer.
+ * what the oldest wait stores that is in the buffer; @upto is what the newest
+ * one does.
  */
-static u64 amd_take_window(struct amd_iommu *iommu, u64 from)
+static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *upto)
 {
 	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
 	struct amd_unit *unit = amd_unit(iommu);
@@ -662,10 +695,10 @@ static u64 amd_take_window(struct amd_iommu *iommu, u64 from)
 	unit->nr_window = 0;
 	scoped_guard(raw_spinlock_irqsave, &iommu->lock) {
 		tail = iommu->cmd_buf_tail / sizeof(*cmd);
-		unit->verified = iommu->cmd_sem_val;
+		*upto = iommu->cmd_sem_val;
 	}
 
-	oldest = unit->verified;
+	oldest = *upto;
 	/* Backwards, from the newest to the one that is overwritten next */
 	for (i = 1; i < CMD_BUFFER_ENTRIES; i++) {
 		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
@@ -727,6 +760,7 @@ static int amd_run(struct amd_iommu *iommu, struct iommu_cmd *cmd,
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned int events = READ_ONCE(unit->events);
+	unsigned int nameless = READ_ONCE(unit->nameless);
 	unsigned int restarts = READ_ONCE(unit->restarts);
 	u64 data, start;
 	s64 took;
@@ -739,7 +773,8 @@ static int amd_run(struct amd_iommu *iommu, struct iommu_cmd *cmd,
 	if (rc)
 		return rc;
 	took = ktime_get_mono_fast_ns() - start;
-	if (took < (s64)AMD_ASK_NS)
+	/* A timeout that names nobody may be a short one */
+	if (took < (s64)AMD_ASK_NS && READ_ONCE(unit->nameless) == nameless)
 		return 0;
 	/*
 	 * Slow, but far from the hardware's timeout, and where one is logged there
@@ -858,8 +893,11 @@ static void amd_ask(struct amd_dev *adev)
 	amd_accuse(adev, IOMMU_BROKEN_ATS_NARROWED, 0, 0);
 }
 
-/* Ask all suspects one by one, and let go those that answered */
-static void amd_ask_all(struct amd_iommu *iommu)
+/*
+ * Ask all suspects one by one, and let go those that answered. Returns false if
+ * somebody is a suspect still, as the IOMMU is lost.
+ */
+static bool amd_ask_all(struct amd_iommu *iommu)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	struct amd_dev *adev;
@@ -884,6 +922,7 @@ static void amd_ask_all(struct amd_iommu *iommu)
 		if (atomic_cmpxchg(&adev->state, AMD_ANSWERED, AMD_HEALTHY) ==
 		    AMD_ANSWERED)
 			amd_count_unhealthy(iommu, -1);
+	return !again;
 }
 
 /*
@@ -952,7 +991,7 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned long flags;
-	u64 oldest;
+	u64 oldest, upto, from;
 
 	/* No ATS device: nothing was asked, and the wait is good */
 	if (!READ_ONCE(unit->window))
@@ -968,13 +1007,15 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 	/* Who narrowed while this CPU waited may have asked for it as well */
 	if ((s64)(unit->verified - to) < 0) {
 		/* Each wait takes an entry: none in the buffer is older */
-		oldest = amd_take_window(iommu, to - CMD_BUFFER_ENTRIES);
-		/* Overwritten: whom this CPU has asked nobody knows any more */
-		if ((s64)(oldest - to) >= 0) {
+		from = amd_slow_from(iommu, to);
+		oldest = amd_take_window(iommu, from - CMD_BUFFER_ENTRIES, &upto);
+		/* Overwritten: who was asked before it nobody knows any more */
+		if ((s64)(oldest - from) >= 0) {
 			unit->overwritten = true;
 			amd_suspect_all(iommu);
 		}
-		amd_ask_all(iommu);
+		if (amd_ask_all(iommu))
+			unit->verified = upto;
 	}
 	amd_narrowing_end(iommu, flags);
 }
@@ -987,8 +1028,10 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 static void amd_give_up(struct amd_iommu *iommu)
 {
 	struct amd_unit *unit = amd_unit(iommu);
-	struct amd_dev *adev;
 	unsigned long key, flags;
+	struct amd_dev *adev;
+	unsigned int accused;
+	u64 upto;
 
 	amd_declare_lost(iommu);
 	if (!READ_ONCE(unit->window))
@@ -998,17 +1041,18 @@ static void amd_give_up(struct amd_iommu *iommu)
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
 	/* The buffer stands still: what was not completed was not answered */
-	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem));
+	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), &upto);
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff)) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
 			continue;
-		scoped_guard(raw_spinlock, &unit->log_lock)
+		scoped_guard(raw_spinlock, &unit->log_lock) {
 			amd_accuse(adev, IOMMU_BROKEN_NO_ANSWER, 0, 0);
+			accused = adev->accused;
+		}
 		/* For the day that the IOMMU looks at its tables again */
 		amd_mask(adev);
-		if (atomic_xchg(&adev->state, AMD_FENCED) != AMD_FENCED)
-			iommu_quarantine_report(adev->dev, &adev->evidence);
+		amd_fenced(adev, accused);
 	}
 	amd_narrowing_end(iommu, flags);
 }
@@ -1058,11 +1102,11 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 
 	guard(rcu)();
 	if (slow)
-		amd_count_slow(iommu, 1);
+		amd_slow_begin(iommu, data);
 	if (polls == LOOP_TIMEOUT) {
 		if (amd_wait(iommu, data)) {
 			amd_give_up(iommu);
-			amd_count_slow(iommu, -1);
+			amd_slow_end(iommu);
 			return LOOP_TIMEOUT;
 		}
 		amd_wait_for_event(iommu, events);
@@ -1075,7 +1119,7 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 	if (slow || atomic_read(&unit->slow))
 		amd_verify_window(iommu, data);
 	if (slow)
-		amd_count_slow(iommu, -1);
+		amd_slow_end(iommu);
 	return 0;
 }
 
