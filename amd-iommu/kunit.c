@@ -833,18 +833,34 @@ static void amd_test_silent_full(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
 }
 
+/* What the driver's irq thread prints of requests that the IOMMU refused */
+static int amd_refuse(struct kunit *test, u16 devid, int times)
+{
+	struct iq_lines lines = { .what = "INVALID_DEVICE_REQUEST" };
+	struct amd_hw *hw = the_hw(test);
+	int i;
+
+	iq_listen_to_log(test, &lines);
+	for (i = 0; i < times; i++)
+		hw_log(hw, (u64)EVENT_TYPE_INV_DEV_REQ << 60 | devid, 0x1000);
+	amd_iommu_int_thread_evtlog(0, &hw->iommu);
+	return iq_lines(&lines);
+}
+
+/* A fenced device that goes on writing does not fill the log */
 static void amd_test_muted(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct amd_hw *hw = the_hw(test);
 
-	KUNIT_EXPECT_FALSE(test, amd_quarantine_muted(&hw->iommu, d->sid));
-	KUNIT_EXPECT_FALSE(test, amd_quarantine_muted(&hw->iommu, 0xfff8));
+	KUNIT_EXPECT_EQ(test, amd_refuse(test, d->sid, 1), 1);
 	iq_break(test, d);
-	KUNIT_EXPECT_TRUE(test, amd_quarantine_muted(&hw->iommu, d->sid));
+	KUNIT_EXPECT_EQ(test, amd_refuse(test, d->sid, 5), 0);
+	KUNIT_EXPECT_EQ(test, amd_refuse(test, iq_the(test, IQ_BROKEN)->sid, 1), 1);
+	/* Nobody's */
+	KUNIT_EXPECT_EQ(test, amd_refuse(test, 0xfff8, 1), 1);
 	iq_await_state(test, d, "quarantined");
 	iq_recover(test, d);
-	KUNIT_EXPECT_FALSE(test, amd_quarantine_muted(&hw->iommu, d->sid));
+	KUNIT_EXPECT_EQ(test, amd_refuse(test, d->sid, 1), 1);
 }
 
 /* A page of the test's own process */

@@ -681,10 +681,10 @@ static void amd_suspect(struct amd_dev *adev)
  * The device-TLB invalidations behind the wait that stores @from, as they were
  * queued, and who was asked by them: what is on its way is in the command buffer
  * still. Whoever queues one later is held back, as this CPU narrows. Returns
- * what the oldest wait stores that is in the buffer; @upto is what the newest
+ * what the oldest wait stores that is in the buffer; @newest is what the newest
  * one does.
  */
-static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *upto)
+static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *newest)
 {
 	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
 	struct amd_unit *unit = amd_unit(iommu);
@@ -695,10 +695,10 @@ static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *upto)
 	unit->nr_window = 0;
 	scoped_guard(raw_spinlock_irqsave, &iommu->lock) {
 		tail = iommu->cmd_buf_tail / sizeof(*cmd);
-		*upto = iommu->cmd_sem_val;
+		*newest = iommu->cmd_sem_val;
 	}
 
-	oldest = *upto;
+	oldest = *newest;
 	/* Backwards, from the newest to the one that is overwritten next */
 	for (i = 1; i < CMD_BUFFER_ENTRIES; i++) {
 		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
@@ -991,7 +991,7 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned long flags;
-	u64 oldest, upto, from;
+	u64 oldest, newest, from;
 
 	/* No ATS device: nothing was asked, and the wait is good */
 	if (!READ_ONCE(unit->window))
@@ -1008,14 +1008,14 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 	if ((s64)(unit->verified - to) < 0) {
 		/* Each wait takes an entry: none in the buffer is older */
 		from = amd_slow_from(iommu, to);
-		oldest = amd_take_window(iommu, from - CMD_BUFFER_ENTRIES, &upto);
+		oldest = amd_take_window(iommu, from - CMD_BUFFER_ENTRIES, &newest);
 		/* Overwritten: who was asked before it nobody knows any more */
 		if ((s64)(oldest - from) >= 0) {
 			unit->overwritten = true;
 			amd_suspect_all(iommu);
 		}
 		if (amd_ask_all(iommu))
-			unit->verified = upto;
+			unit->verified = newest;
 	}
 	amd_narrowing_end(iommu, flags);
 }
@@ -1031,7 +1031,7 @@ static void amd_give_up(struct amd_iommu *iommu)
 	unsigned long key, flags;
 	struct amd_dev *adev;
 	unsigned int accused;
-	u64 upto;
+	u64 newest;
 
 	amd_declare_lost(iommu);
 	if (!READ_ONCE(unit->window))
@@ -1041,7 +1041,7 @@ static void amd_give_up(struct amd_iommu *iommu)
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
 	/* The buffer stands still: what was not completed was not answered */
-	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), &upto);
+	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), &newest);
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff)) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))

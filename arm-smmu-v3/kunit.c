@@ -26,6 +26,9 @@
 
 /* Room for a batch, and few enough entries to wrap often */
 #define SMMU_QUEUE_SHIFT	7
+/* StreamIDs that are no function's, and how many */
+#define SMMU_ALIAS		0xff00
+#define SMMU_ALIASES		70
 
 /* A command queue with its registers: CONS, PROD, GERROR, GERRORN */
 struct hw_queue {
@@ -59,6 +62,7 @@ struct smmu_hw {
 	void *cmdqv;			/* its CMDQV's registers */
 	/* how it behaves */
 	unsigned int hold_syncs;	/* goes on when so many are queued */
+	struct iq_dev *aliased;		/* has SMMU_ALIASES more StreamIDs */
 	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
 	struct smmu_watch *watch;
 	bool silent;			/* consumes nothing, says nothing */
@@ -68,6 +72,7 @@ struct smmu_hw {
 	unsigned int syncs;
 	unsigned int atc_invs;
 	unsigned int tlbis;
+	DECLARE_BITMAP(cfgi_aliases, SMMU_ALIASES);
 };
 
 /*
@@ -193,20 +198,30 @@ static void hw_stop(struct smmu_hw *hw, struct hw_queue *hq, u32 cons,
 	hw->raised = hw->vcmdq_irq && hq == &hw->vcmdq;
 }
 
+static struct iq_dev *hw_find(struct smmu_hw *hw, u32 sid)
+{
+	return sid - SMMU_ALIAS < SMMU_ALIASES ? hw->aliased :
+						 iq_find(hw->fx, sid);
+}
+
 /* Returns false if the queue stops there */
 static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 {
 	__le64 *entry = hw_entry(hq, cons);
 	u64 cmd = le64_to_cpu(READ_ONCE(entry[0]));
 	struct iq_dev *d;
+	u32 sid;
 	int i;
 
 	hq->commands++;
 	switch (FIELD_GET(CMDQ_0_OP, cmd)) {
 	case CMDQ_OP_CFGI_STE:
-		d = iq_find(hw->fx, FIELD_GET(CMDQ_CFGI_0_SID, cmd));
+		sid = FIELD_GET(CMDQ_CFGI_0_SID, cmd);
+		d = iq_find(hw->fx, sid);
 		if (d)
 			iq_forget(d);
+		else if (hw_find(hw, sid))
+			__set_bit(sid - SMMU_ALIAS, hw->cfgi_aliases);
 		return true;
 	case CMDQ_OP_CFGI_ALL:
 		for (i = 0; i < IQ_DEVS; i++)
@@ -214,7 +229,7 @@ static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 		return true;
 	case CMDQ_OP_ATC_INV:
 		hw->atc_invs++;
-		if (!iq_ask(iq_find(hw->fx, FIELD_GET(CMDQ_ATC_0_SID, cmd))))
+		if (!iq_ask(hw_find(hw, FIELD_GET(CMDQ_ATC_0_SID, cmd))))
 			hq->late = true;
 		return true;
 	case CMDQ_OP_CMD_SYNC:
@@ -379,9 +394,14 @@ static void smmu_stop(struct iq_fixture *fx)
 
 static int smmu_bind(struct iq_fixture *fx, struct pci_dev *pdev)
 {
+	u32 ids[1 + SMMU_ALIASES] = { pci_dev_id(pdev) };
 	struct smmu_hw *hw = fx->hw;
+	int i, count = 1;
 
-	return quarantine_kunit_bind(&pdev->dev, hw->fwnode, pci_dev_id(pdev),
+	if (hw->aliased && hw->aliased->devfn == pdev->devfn)
+		for (i = 0; i < SMMU_ALIASES; i++)
+			ids[count++] = SMMU_ALIAS + i;
+	return quarantine_kunit_bind(&pdev->dev, hw->fwnode, ids, count,
 				     IOMMU_FWSPEC_PCI_RC_ATS);
 }
 
@@ -523,6 +543,77 @@ static void smmu_test_msi_polling(struct kunit *test)
 		iq_recover(test, d);
 		KUNIT_EXPECT_EQ(test, iq_count(d), i);
 	}
+}
+
+/* Nor does a waiter that sleeps until an event miss the error */
+static void smmu_test_sev(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	the_smmu.features |= ARM_SMMU_FEAT_SEV;
+	for (i = 1; i <= 3; i++) {
+		iq_break_and_wait(test, d);
+		iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
+		iq_recover(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+	}
+}
+
+/* CMD_SYNCs of a flush that is answered */
+static unsigned int smmu_syncs(struct kunit *test, struct iq_dev *d)
+{
+	struct smmu_hw *hw = the_hw(test);
+	unsigned int syncs = hw->syncs;
+
+	iq_expect_in_service(test, d);
+	return hw->syncs - syncs;
+}
+
+/*
+ * A function with more StreamIDs than a batch has room for. Each batch has its
+ * own CMD_SYNC, one, and all the entries lose EATS.
+ */
+static void smmu_test_aliases(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	unsigned int syncs = smmu_syncs(test, d), asked;
+	struct arm_smmu_ste *ste;
+	int i, round;
+
+	BUILD_BUG_ON(1 + SMMU_ALIASES <= CMDQ_BATCH_ENTRIES ||
+		     1 + SMMU_ALIASES > 2 * CMDQ_BATCH_ENTRIES);
+	iq_unplug(d);
+	hw->aliased = d;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	asked = atomic_read(&d->asked);
+	KUNIT_EXPECT_EQ(test, smmu_syncs(test, d), syncs + 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1 + SMMU_ALIASES);
+
+	for (round = 1; round <= 2; round++) {
+		bitmap_zero(hw->cfgi_aliases, SMMU_ALIASES);
+		asked = atomic_read(&d->asked);
+		iq_break(test, d);
+		KUNIT_EXPECT_EQ(test, hw->errors, round);
+		/* The second batch is not even queued */
+		KUNIT_EXPECT_EQ(test, atomic_read(&d->asked),
+				asked + CMDQ_BATCH_ENTRIES);
+		KUNIT_EXPECT_TRUE(test, bitmap_full(hw->cfgi_aliases, SMMU_ALIASES));
+		for (i = 0; i < SMMU_ALIASES; i++) {
+			ste = smmu_quarantine_ste(&the_smmu, SMMU_ALIAS + i);
+			KUNIT_EXPECT_FALSE_MSG(test, FIELD_GET(STRTAB_STE_1_EATS,
+							       le64_to_cpu(ste->data[1])),
+					       "alias %d", i);
+		}
+		iq_await_state(test, d, "quarantined");
+		iq_recover(test, d);
+		iq_expect_in_service(test, d);
+	}
+	iq_unplug(d);
+	hw->aliased = NULL;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_expect_in_service(test, d);
 }
 
 struct smmu_producer {
@@ -1055,6 +1146,8 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_any_position),
 	KUNIT_CASE(smmu_test_wrap),
 	KUNIT_CASE(smmu_test_msi_polling),
+	KUNIT_CASE(smmu_test_sev),
+	KUNIT_CASE(smmu_test_aliases),
 	KUNIT_CASE(smmu_test_two_producers),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),

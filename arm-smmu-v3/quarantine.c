@@ -427,6 +427,8 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS), now;
 	struct smmu_unit *unit = smmu_unit(smmu);
 
+	/* Hardware goes on meanwhile, made-up hardware only if it is asked to */
+	smmu_kunit_poll(smmu);
 	if (!iommu_quarantine_enabled() || !unit)
 		return false;
 	now = ktime_get_mono_fast_ns();

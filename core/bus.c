@@ -16,6 +16,11 @@
  * reached before what is above it was restored: its bracket stays open until
  * the PCI core restores it, or until the recovery is over.
  *
+ * Virtual functions: a reset of their physical function clears VF Enable, so it
+ * is one of theirs as well, and until VF Enable is restored there is nobody to
+ * answer. Their brackets are opened with the one of the physical function and
+ * closed when its state is restored.
+ *
  * Power: a device that was broken when it went to D3 has a bracket as well, one
  * that stays open till it is back in D0. Whether it was D3hot, and kept what it
  * knew, or D3cold is told by the proof.
@@ -33,7 +38,8 @@
 
 #include "quarantine.h"
 
-typedef void bus_fn(struct quarantine *q, struct pci_dev *bridge, int rc);
+typedef bool bus_match(struct pci_dev *pdev, struct pci_dev *top);
+typedef void bus_fn(struct quarantine *q, struct pci_dev *top, int rc);
 
 static bool is_below(struct pci_dev *pdev, struct pci_dev *bridge)
 {
@@ -44,6 +50,11 @@ static bool is_below(struct pci_dev *pdev, struct pci_dev *bridge)
 		if (bus == bridge->subordinate)
 			return true;
 	return false;
+}
+
+static bool is_vf_of(struct pci_dev *pdev, struct pci_dev *pf)
+{
+	return pdev->is_virtfn && pci_physfn(pdev) == pf;
 }
 
 /* Can it be reached as soon as @bridge is out of the reset? */
@@ -107,20 +118,40 @@ static void bus_end(struct quarantine *q, struct pci_dev *bridge, int unused)
 		close_deferred(q, to_pci_dev(q->dev));
 }
 
-static void walk_below(struct pci_dev *bridge, bus_fn *fn, int rc)
+static void quarantine_walk(struct pci_dev *top, bus_match *match, bus_fn *fn, int rc)
 {
 	struct quarantine *q;
 	unsigned long key;
 
-	if (!iommu_quarantine_enabled() || !bridge->subordinate)
+	if (!iommu_quarantine_enabled())
 		return;
 	for (key = 0; (q = quarantine_next(&key)); key++) {
 		scoped_guard(mutex, &q->busy)
 			if (quarantine_state(q) != Q_RELEASED &&
-			    is_below(to_pci_dev(q->dev), bridge))
-				fn(q, bridge, rc);
+			    match(to_pci_dev(q->dev), top))
+				fn(q, top, rc);
 		quarantine_put(q);
 	}
+}
+
+static void walk_below(struct pci_dev *bridge, bus_fn *fn, int rc)
+{
+	if (bridge->subordinate)
+		quarantine_walk(bridge, is_below, fn, rc);
+}
+
+/* Process context: a physical function is to be reset */
+void quarantine_vfs_open(struct pci_dev *pf)
+{
+	if (pf->is_physfn)
+		quarantine_walk(pf, is_vf_of, bus_open, 0);
+}
+
+/* Process context: that is over, but for its VF Enable if it succeeded */
+void quarantine_vfs_close(struct pci_dev *pf, int rc)
+{
+	if (pf->is_physfn)
+		quarantine_walk(pf, is_vf_of, bus_close, rc);
 }
 
 /**
@@ -169,6 +200,30 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 	quarantine_put(q);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restoring);
+
+/**
+ * iommu_quarantine_restored() - the state of a device has been restored
+ * @pdev: the device
+ *
+ * Called at the end of pci_restore_state(): a physical function has its virtual
+ * ones again.
+ *
+ * Context: process after a reset, else any.
+ */
+void iommu_quarantine_restored(struct pci_dev *pdev)
+{
+	struct quarantine *q;
+	unsigned long key;
+
+	if (!pdev->is_physfn || !iommu_quarantine_enabled())
+		return;
+	for (key = 0; (q = quarantine_next(&key)); key++) {
+		if (is_vf_of(to_pci_dev(q->dev), pdev))
+			quarantine_close_deferred(q, to_pci_dev(q->dev));
+		quarantine_put(q);
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restored);
 
 /**
  * iommu_quarantine_recovery_end() - pcie_do_recovery() is about to return

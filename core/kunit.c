@@ -21,7 +21,8 @@ EXPORT_TRACEPOINT_SYMBOL_GPL(iommu_device_recovered);
  * quarantine_kunit_bind() - bind a made-up function to a made-up IOMMU
  * @dev: the function
  * @fwnode: of the IOMMU; no other IOMMU of the machine takes the function on
- * @id: as the IOMMU knows it
+ * @ids: as the IOMMU knows it
+ * @count: number of @ids
  * @flags: IOMMU_FWSPEC_PCI_RC_ATS and the like
  *
  * As firmware's parsers do it.
@@ -30,14 +31,14 @@ EXPORT_TRACEPOINT_SYMBOL_GPL(iommu_device_recovered);
  * Return: 0 or an error.
  */
 int quarantine_kunit_bind(struct device *dev, struct fwnode_handle *fwnode,
-			  u32 id, u32 flags)
+			  const u32 *ids, int count, u32 flags)
 {
 	int ret;
 
 	scoped_guard(mutex, &iommu_probe_device_lock) {
 		ret = iommu_fwspec_init(dev, fwnode);
 		if (!ret)
-			ret = iommu_fwspec_add_ids(dev, &id, 1);
+			ret = iommu_fwspec_add_ids(dev, ids, count);
 		if (ret)
 			return ret;
 		dev->iommu->fwspec->flags |= flags;

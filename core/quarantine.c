@@ -289,6 +289,28 @@ static void quarantine_block(struct quarantine *q)
 	trace_iommu_device_quarantined(q->dev, q->backend->name, ret);
 }
 
+/* Whoever makes requests in the name of a broken device is blocked with it */
+static int quarantine_tell_alias(struct device *dev, void *data)
+{
+	struct quarantine *q = data;
+
+	if (dev != q->dev && dev_is_pci(dev) &&
+	    pci_devs_are_dma_aliases(to_pci_dev(dev), to_pci_dev(q->dev)))
+		dev_warn(dev, "shares a Requester ID with %s, which is broken: its DMA stops as well\n",
+			 dev_name(q->dev));
+	return 0;
+}
+
+static void quarantine_tell_aliases(struct quarantine *q)
+{
+	struct iommu_group *group = iommu_group_get(q->dev);
+
+	if (!group)
+		return;
+	iommu_group_for_each_dev(group, q, quarantine_tell_alias);
+	iommu_group_put(group);
+}
+
 static void quarantine_tell_recovered(struct quarantine *q)
 {
 	if (!test_and_clear_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events))
@@ -315,6 +337,8 @@ static void quarantine_work(struct work_struct *work)
 			iommu_quarantine_enabled() ?
 				"quarantined until it is reset" :
 				"only reported as iommu_quarantine=report says");
+		if (iommu_quarantine_enabled())
+			quarantine_tell_aliases(q);
 		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_BROKEN);
 	}
 

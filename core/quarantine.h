@@ -142,6 +142,8 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev);
 void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 			      int rc);
+void quarantine_vfs_open(struct pci_dev *pf);
+void quarantine_vfs_close(struct pci_dev *pf, int rc);
 void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev);
 bool quarantine_proof_holds(struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
@@ -173,7 +175,7 @@ ssize_t quarantine_fault_write(struct file *file, const char __user *user,
 			       size_t len, loff_t *pos);
 void quarantine_fault_times(int times);
 int quarantine_kunit_bind(struct device *dev, struct fwnode_handle *fwnode,
-			  u32 id, u32 flags);
+			  const u32 *ids, int count, u32 flags);
 struct device_attribute *quarantine_kunit_attr(const char *name);
 void quarantine_kunit_settle(struct device *dev);
 struct quarantine_options quarantine_kunit_options(struct quarantine_options new);

@@ -27,7 +27,7 @@
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 
-/* pci_restore_pasid_state() */
+/* pci_restore_pasid_state(), pci_restore_ats_state() */
 #include "../../../pci/pci.h"
 #include "quarantine.h"
 
@@ -227,6 +227,9 @@ void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 	 */
 	if (outermost && q->proven)
 		pci_restore_pasid_state(pdev);
+	/* One in service keeps its ATS, and nobody restores virtual functions */
+	if (outermost && pdev->is_virtfn && !broken)
+		pci_restore_ats_state(pdev);
 
 	pci_dev_reset_iommu_done(pdev);
 
@@ -243,7 +246,7 @@ void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
  * @probe: the caller only asks whether the method exists
  *
  * Stands where drivers/pci calls pci_dev_reset_iommu_prepare(). A probe does
- * not suspend the IOMMU.
+ * not suspend the IOMMU. The virtual functions of @pdev are reset with it.
  *
  * Context: process.
  * Return: 0 or the error of pci_dev_reset_iommu_prepare().
@@ -256,13 +259,18 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 	if (probe)
 		return 0;
 
+	quarantine_vfs_open(pdev);
 	q = quarantine_get(&pdev->dev);
-	if (!q)
-		return pci_dev_reset_iommu_prepare(pdev);
-	/* A bus reset after which nobody has restored the device */
-	quarantine_close_deferred(q, pdev);
-	ret = quarantine_bracket_open(q, pdev);
-	quarantine_put(q);
+	if (q) {
+		/* A bus reset after which nobody has restored the device */
+		quarantine_close_deferred(q, pdev);
+		ret = quarantine_bracket_open(q, pdev);
+		quarantine_put(q);
+	} else {
+		ret = pci_dev_reset_iommu_prepare(pdev);
+	}
+	if (ret)
+		quarantine_vfs_close(pdev, ret);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_reset_prepare);
@@ -285,11 +293,12 @@ void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc)
 		return;
 
 	q = quarantine_get(&pdev->dev);
-	if (!q) {
+	if (q) {
+		quarantine_bracket_close(q, pdev, rc);
+		quarantine_put(q);
+	} else {
 		pci_dev_reset_iommu_done(pdev);
-		return;
 	}
-	quarantine_bracket_close(q, pdev, rc);
-	quarantine_put(q);
+	quarantine_vfs_close(pdev, rc);
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_reset_done);

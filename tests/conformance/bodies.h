@@ -11,6 +11,7 @@
 #ifndef __IQ_CONFORMANCE_BODIES_H
 #define __IQ_CONFORMANCE_BODIES_H
 
+#include <kunit/device.h>
 #include <kunit/run-in-irq-context.h>
 #include <linux/delay.h>
 #include <linux/iommu-quarantine.h>
@@ -18,6 +19,7 @@
 #include <linux/pci.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <trace/events/printk.h>
 
 #include "fixture.h"
 
@@ -46,6 +48,32 @@ static void iq_await_state(struct kunit *test, struct iq_dev *d,
 {
 	KUNIT_ASSERT_TRUE_MSG(test, iq_wait_state(d, state),
 			      "is '%s', not '%s'", iq_state(d), state);
+}
+
+/* Lines of the kernel's log in which something is said */
+struct iq_lines {
+	const char *what;
+	atomic_t count;
+};
+
+static void iq_line(void *data, const char *text, size_t len)
+{
+	struct iq_lines *lines = data;
+
+	if (strnstr(text, lines->what, len))
+		atomic_inc(&lines->count);
+}
+
+static void iq_listen_to_log(struct kunit *test, struct iq_lines *lines)
+{
+	KUNIT_ASSERT_EQ(test, register_trace_console(iq_line, lines), 0);
+}
+
+static int iq_lines(struct iq_lines *lines)
+{
+	unregister_trace_console(iq_line, lines);
+	tracepoint_synchronize_unregister();
+	return atomic_read(&lines->count);
 }
 
 /* The device stops answering, and an unmap finds out */
@@ -659,6 +687,95 @@ static void iq_body_bus_then_flr(struct kunit *test)
 	}
 }
 
+/* ---- physical and virtual functions ---- */
+
+static void iq_make_vf(struct iq_dev *vf, struct iq_dev *pf, bool yes)
+{
+	vf->pdev->is_virtfn = yes;
+	vf->pdev->physfn = yes ? pf->pdev : NULL;
+	pf->pdev->is_physfn = yes;
+}
+
+static void iq_expect_held(struct kunit *test, struct iq_dev *d)
+{
+	int asked = atomic_read(&d->asked);
+
+	iq_expect_state(test, d, "resetting");
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&d->asked), asked,
+			    "it is asked while it is not there");
+}
+
+/*
+ * The reset of a physical function is one of its virtual functions too, but
+ * until VF Enable is restored there is none that could answer.
+ */
+static void iq_body_pf_reset(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+	int broken;
+
+	for (broken = 0; broken < 2; broken++) {
+		if (broken)
+			iq_break_and_wait(test, vf);
+		iq_make_vf(vf, pf, true);
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(pf->pdev, false), 0);
+		iq_expect_held(test, vf);
+		iq_do_flr(vf);
+		iommu_quarantine_reset_done(pf->pdev, false, 0);
+		iq_expect_held(test, vf);
+		WRITE_ONCE(vf->fenced, false);
+		iommu_quarantine_restored(pf->pdev);
+		iq_make_vf(vf, pf, false);
+		iq_await_state(test, vf, "healthy");
+		iq_settle(vf);
+		KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), broken);
+		iq_expect_in_service(test, vf);
+		iq_expect_in_service(test, pf);
+	}
+}
+
+/* One that failed, or that did not reach them, lifts nobody */
+static void iq_body_pf_reset_fails(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+	int rc;
+
+	iq_break_and_wait(test, vf);
+	for (rc = -ENOTTY; rc <= 0; rc -= -ENOTTY) {
+		iq_make_vf(vf, pf, true);
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(pf->pdev, false), 0);
+		if (rc)
+			iq_do_flr(vf);
+		iommu_quarantine_reset_done(pf->pdev, false, rc);
+		iommu_quarantine_restored(pf->pdev);
+		iq_make_vf(vf, pf, false);
+		iq_expect_state(test, vf, "quarantined");
+		iq_expect_shut_out(test, vf);
+		iq_expect_in_service(test, pf);
+	}
+	iq_recover(test, vf);
+}
+
+/* And that of a virtual function is not one of the physical one */
+static void iq_body_vf_reset(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+
+	iq_break_and_wait(test, pf);
+	iq_make_vf(vf, pf, true);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(vf->pdev, false), 0);
+	iq_do_flr(vf);
+	iommu_quarantine_reset_done(vf->pdev, false, 0);
+	iq_make_vf(vf, pf, false);
+	iq_expect_state(test, pf, "quarantined");
+	iq_expect_in_service(test, vf);
+	iq_recover(test, pf);
+}
+
 /* ---- an IOMMU that says nothing any more ---- */
 
 /*
@@ -740,6 +857,36 @@ static void iq_body_off(struct kunit *test)
 	iq_settle(d);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
 	iq_expect_in_service(test, d);
+}
+
+/* R8: who uses the same Requester ID is told, whatever else there is in the group */
+static void iq_body_alias(struct kunit *test)
+{
+	struct iq_lines lines = { .what = "shares a Requester ID with" };
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	unsigned long *mask = bitmap_zalloc(1U << 8, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, mask);
+	__set_bit(iq_the(test, IQ_SIBLING)->devfn, mask);
+	/* Freed with the function */
+	d->pdev->dma_alias_mask = mask;
+	iq_listen_to_log(test, &lines);
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, iq_lines(&lines), 1);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* And what cannot be quarantined at all is at least heard of */
+static void iq_body_not_pci(struct kunit *test)
+{
+	struct iq_lines lines = { .what = "it cannot be quarantined" };
+	struct device *dev = kunit_device_register(test, "iq-not-pci");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	iq_listen_to_log(test, &lines);
+	iommu_report_device_broken(dev);
+	KUNIT_EXPECT_EQ(test, iq_lines(&lines), 1);
 }
 
 /* ---- removal ---- */

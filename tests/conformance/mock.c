@@ -306,8 +306,9 @@ static void mock_stop(struct iq_fixture *fx)
 /* By name: the machine may have an IOMMU of its own */
 static int mock_bind(struct iq_fixture *fx, struct pci_dev *pdev)
 {
-	return quarantine_kunit_bind(&pdev->dev, mock_iommu->fwnode,
-				     pci_dev_id(pdev), 0);
+	u32 id = pci_dev_id(pdev);
+
+	return quarantine_kunit_bind(&pdev->dev, mock_iommu->fwnode, &id, 1, 0);
 }
 
 static const struct iq_vendor mock_vendor = {

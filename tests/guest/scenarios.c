@@ -117,6 +117,8 @@ static u32 break_and_unmap(struct device *d, unsigned int mode, unsigned int fla
 }
 
 #define PASID	1
+#define NO_PASIDS	(opt.vendor == AMD ? "QEMU's amd-iommu has no PASIDs" : \
+					     "no PASIDs in legacy mode")
 
 /* False in VT-d's legacy mode, where one can be attached to no effect. */
 static bool with_pasid(struct device *d, u32 pasid)
@@ -800,7 +802,7 @@ static void s_pasid(void)
 
 	begin();
 	if (!with_pasid(&dev_a, PASID))
-		skip("no PASIDs in legacy mode");
+		skip(NO_PASIDS);
 	of_rid = map_with_ats(&dev_a, 1);
 	of_pasid = map_pasid_with_ats(&dev_a, PASID);
 	kept = map_pasid_page(&dev_a, PASID);
@@ -832,7 +834,7 @@ static void s_pasid_busy(void)
 {
 	begin();
 	if (!with_pasid(&dev_a, PASID))
-		skip("no PASIDs in legacy mode");
+		skip(NO_PASIDS);
 	check_eq((u64)-detach_pasid(&dev_a, PASID), 0, "pasid-detach");
 	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
 	check_quarantined(&dev_a, base_a, 1);

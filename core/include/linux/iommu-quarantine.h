@@ -168,6 +168,7 @@ void iommu_quarantine_reset_done(struct pci_dev *pdev, bool probe, int rc);
 void iommu_quarantine_bus_prepare(struct pci_dev *bridge);
 int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc);
 void iommu_quarantine_restoring(struct pci_dev *pdev);
+void iommu_quarantine_restored(struct pci_dev *pdev);
 void iommu_quarantine_recovery_end(struct pci_dev *bridge);
 void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked);
 int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc);
@@ -225,6 +226,10 @@ static inline void iommu_quarantine_bus_prepare(struct pci_dev *bridge)
 }
 
 static inline void iommu_quarantine_restoring(struct pci_dev *pdev)
+{
+}
+
+static inline void iommu_quarantine_restored(struct pci_dev *pdev)
 {
 }
 
