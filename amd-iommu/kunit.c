@@ -55,6 +55,7 @@ struct amd_hw {
 	bool halts;		/* the command buffer stops at an event */
 	bool drops_wait;	/* an event takes the wait behind it along */
 	bool silent;		/* executes nothing, says nothing */
+	bool falls_silent;	/* ... from the next timeout on */
 	u16 slow;		/* answers, but in its own time */
 	struct iommu_cmd *fill;	/* what others queue while a wait stands */
 	/* what it has done */
@@ -194,6 +195,8 @@ static void hw_expire(struct amd_hw *hw)
 		}
 	}
 	hw->nr_late = 0;
+	if (hw->falls_silent)
+		WRITE_ONCE(hw->silent, true);
 	hw->drop = hw->drops_wait;
 	if (hw->halts) {
 		reg_set(hw, MMIO_STATUS_OFFSET,
@@ -758,6 +761,28 @@ static void amd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	iq_expect_in_service(test, d);
 }
 
+/* It says who did not answer, and nothing any more */
+static void amd_test_silent_in_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	hw->falls_silent = true;
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, amd_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	iq_await_state(test, d, "quarantined");
+	hw->falls_silent = false;
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void amd_test_silent_none(struct kunit *test)
 {
 	amd_silent(test, IOMMU_LAST_RESORT_NONE);
@@ -1072,6 +1097,8 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_dte),
 	KUNIT_CASE(amd_test_muted),
+	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(amd_test_silent_in_fence),
 	KUNIT_CASE(amd_test_silent_none),
 	KUNIT_CASE(amd_test_silent_busmaster),
 	KUNIT_CASE(amd_test_silent_full),

@@ -62,6 +62,7 @@ struct smmu_hw {
 	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
 	struct smmu_watch *watch;
 	bool silent;			/* consumes nothing, says nothing */
+	bool falls_silent;		/* ... from the next timeout on */
 	/* what it has done */
 	bool raised;			/* that, and nobody has come yet */
 	unsigned int errors;
@@ -189,6 +190,7 @@ static void hw_stop(struct smmu_hw *hw, struct hw_queue *hq, u32 cons,
 	hw_set_cons(hq, cons | FIELD_PREP(CMDQ_CONS_ERR, error));
 	WRITE_ONCE(*hq->gerror, READ_ONCE(*hq->gerror) ^ GERROR_CMDQ_ERR);
 	hq->stopped = true;
+	hw->silent |= hw->falls_silent;
 	hw->errors++;
 	hw->raised = hw->vcmdq_irq && hq == &hw->vcmdq;
 }
@@ -996,6 +998,33 @@ static void smmu_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	iq_expect_in_service(test, d);
 }
 
+/* It says that somebody did not answer, and nothing any more */
+static void smmu_test_silent_in_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	int i;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	hw->falls_silent = true;
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, smmu_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	/* Each command of the work may cost the driver's own second */
+	for (i = 0; i < 5 && !iq_wait_state(d, "quarantined"); i++)
+		;
+	iq_await_state(test, d, "quarantined");
+	hw->falls_silent = false;
+	WRITE_ONCE(hw->silent, false);
+	smmu_hardware(&the_smmu);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void smmu_test_silent_none(struct kunit *test)
 {
 	smmu_silent(test, IOMMU_LAST_RESORT_NONE);
@@ -1069,6 +1098,8 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_ats_always_on),
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_ste_transitions),
+	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(smmu_test_silent_in_fence),
 	KUNIT_CASE(smmu_test_silent_none),
 	KUNIT_CASE(smmu_test_silent_busmaster),
 	KUNIT_CASE(smmu_test_silent_full),

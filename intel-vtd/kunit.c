@@ -42,6 +42,7 @@ struct vtd_hw {
 	unsigned int hold_waits;	/* goes on when so many waits are queued */
 	bool fetch_all;			/* fetches what follows before it times out */
 	bool silent;			/* completes nothing, says nothing */
+	bool falls_silent;		/* ... from the next timeout on */
 	/* what it has done */
 	bool stopped;			/* ITE is set */
 	int late;			/* sid of one that was not answered, or -1 */
@@ -165,6 +166,7 @@ static void hw_time_out(struct vtd_hw *hw)
 	reg_set(hw, DMAR_FSTS_REG, DMA_FSTS_ITE | FSTS_UNTOUCHED);
 	hw->late = -1;
 	hw->stopped = true;
+	hw->silent |= hw->falls_silent;
 	hw->ites++;
 }
 
@@ -665,6 +667,8 @@ static void vtd_test_aborted_innocent(struct kunit *test)
 static void vtd_test_scrub(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	int answered = atomic_read(&o->answered);
 	struct vtd_hw *hw = the_hw(test);
 	struct vtd_producer p = { .count = 2 };
 	struct qi_desc desc;
@@ -672,8 +676,9 @@ static void vtd_test_scrub(struct kunit *test)
 	migrate_disable();
 	hw->hold_waits = 2;
 	WRITE_ONCE(d->mute, true);
+	/* ... of which what is for others stays */
 	devtlb_desc(d, &p.desc[0]);
-	devtlb_desc(d, &p.desc[1]);
+	devtlb_desc(o, &p.desc[1]);
 	vtd_producer_start(test, &p);
 	devtlb_desc(d, &desc);
 	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
@@ -684,6 +689,8 @@ static void vtd_test_scrub(struct kunit *test)
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_EQ(test, hw->ites, 1);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+	iq_expect_state(test, o, "healthy");
 }
 
 /* As many as fit into the queue */
@@ -779,6 +786,26 @@ static void vtd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	vtd_active_before++;
 }
 
+/* It says who it is, and nothing any more: the fence itself has no answer */
+static void vtd_test_silent_in_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	hw->falls_silent = true;
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, vtd_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
+	vtd_active_before++;
+}
+
 static void vtd_test_silent_none(struct kunit *test)
 {
 	vtd_silent(test, IOMMU_LAST_RESORT_NONE);
@@ -796,11 +823,15 @@ static void vtd_test_named_nobody(struct kunit *test)
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
 	struct vtd_hw *hw = the_hw(test);
 	struct qi_desc desc;
+	int i;
 
 	iq_unplug(d);
-	devtlb_desc(d, &desc);
-	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
-	iq_expect_in_service(test, o);
+	for (i = 0; i < 2; i++) {
+		hw->naming = i ? NAME_SID : NAME_ZERO;
+		devtlb_desc(d, &desc);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+		iq_expect_in_service(test, o);
+	}
 	vtd_active_before = atomic_read(&intel_quarantine_active);
 }
 
@@ -817,6 +848,8 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
 	KUNIT_CASE(vtd_test_named_nobody),
+	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(vtd_test_silent_in_fence),
 	KUNIT_CASE(vtd_test_silent_none),
 	KUNIT_CASE(vtd_test_silent_busmaster),
 	{}

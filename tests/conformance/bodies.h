@@ -11,11 +11,16 @@
 #ifndef __IQ_CONFORMANCE_BODIES_H
 #define __IQ_CONFORMANCE_BODIES_H
 
+#include <kunit/device.h>
 #include <kunit/run-in-irq-context.h>
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/iommu-quarantine.h>
+#include <linux/kthread.h>
 #include <linux/lockdep.h>
+#include <linux/notifier.h>
 #include <linux/pci.h>
+#include <linux/sched/isolation.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
@@ -478,6 +483,78 @@ static void iq_body_report_after_reset(struct kunit *test)
 	iq_expect_shut_out(test, d);
 }
 
+/*
+ * A device that answers nothing when the bracket opens cannot be marked: what
+ * the kernel has turned on counts. If that is nothing there is no proof.
+ */
+static void iq_body_gone_before_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	iq_break_and_wait(test, d);
+	for (i = 0; i < 2; i++) {
+		if (i)
+			pci_set_master(d->pdev);
+		d->gone = true;
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+		d->gone = false;
+		iq_do_flr(d);
+		if (i)
+			WRITE_ONCE(d->fenced, false);
+		iommu_quarantine_reset_done(d->pdev, false, 0);
+		iq_await_state(test, d, i ? "healthy" : "quarantined");
+	}
+	iq_settle(d);
+	iq_expect_in_service(test, d);
+}
+
+/* Interrupt Disable proves nothing where it is hardwired: MSI-X is masked */
+static void iq_body_proof_msix(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	d->no_intx = true;
+	iq_break_and_wait(test, d);
+	d->flr_idle = true;
+	iq_reset(d);
+	iq_settle(d);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	d->flr_idle = false;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* To a low-power state and back, which may reset it */
+static void iq_body_power(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+
+	/* No bracket for one that is in service */
+	iommu_quarantine_power_down(o->pdev, false);
+	iq_expect_in_service(test, o);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(o->pdev, false, 0), 0);
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_power_down(d->pdev, true);
+	iq_expect_state(test, d, "quarantined");
+	iommu_quarantine_power_down(d->pdev, false);
+	/* D3cold after D3hot */
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "resetting");
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, -EIO), -EIO);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, true, 0), 0);
+	iq_expect_state(test, d, "resetting");
+	iq_expect_shut_out(test, d);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+	iq_settle(d);
+	iq_expect_in_service(test, d);
+}
+
 /* ---- resets of buses ---- */
 
 static void iq_body_bus_reset(struct kunit *test)
@@ -648,6 +725,39 @@ static void iq_body_report_only(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* What the quarantine knows nothing of goes on as ever */
+static void iq_body_no_state(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_broken_evidence evidence = {};
+	struct device *dev;
+	int asked;
+
+	dev = kunit_device_register(test, "iq-no-pci");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_epoch(dev), 0);
+	iommu_report_device_broken(dev);
+
+	iq_policy(Q_POLICY_OFF);
+	iq_unplug(d);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_STREQ(test, iq_state(d), "none");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "none");
+	KUNIT_EXPECT_LT(test, iq_count(d), 0);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	asked = atomic_read(&d->asked);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), asked);
+	iommu_quarantine_restoring(d->pdev);
+	iq_policy(Q_POLICY_QUARANTINE);
+	iommu_quarantine_power_down(d->pdev, false);
+	iommu_quarantine_report(iq_device(d), &evidence);
+	iq_policy(Q_POLICY_OFF);
+	iommu_quarantine_bus_prepare(iq_port(test, false));
+	iommu_quarantine_bus_done(iq_port(test, false), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
+}
+
 static void iq_body_off(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -663,6 +773,54 @@ static void iq_body_off(struct kunit *test)
 }
 
 /* ---- removal ---- */
+
+static int iq_flush_thread(void *data)
+{
+	struct completion *done = data;
+
+	iq_flush(container_of(done, struct iq_dev, flushed));
+	complete(done);
+	return 0;
+}
+
+/*
+ * The fence stands on one CPU: whoever flushes for another device goes on (C4),
+ * and the flush that met the timeout does not return. For suites of drivers:
+ * it needs two CPUs.
+ */
+static void __maybe_unused iq_held_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct task_struct *task;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	init_completion(&d->flushed);
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	iq_hold_fences(1);
+	task = kthread_create(iq_flush_thread, &d->flushed, "iq-flush");
+	if (!IS_ERR(task)) {
+		kthread_bind(task, cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
+						   smp_processor_id()));
+		wake_up_process(task);
+	}
+	for (i = 0; i < 5000 && !iq_hold_fences(-1); i++)
+		usleep_range(500, 1000);
+	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 1);
+	KUNIT_EXPECT_FALSE(test, completion_done(&d->flushed));
+	for (i = 0; i < 3; i++)
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	iq_hold_fences(0);
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&d->flushed, 30 * HZ), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+}
 
 static void iq_expect_sibling(struct kunit *test)
 {
@@ -771,6 +929,49 @@ static void iq_body_release_in_bus_reset(struct kunit *test)
 	iommu_quarantine_bus_prepare(port);
 	iq_unplug(d);
 	iommu_quarantine_bus_done(port, 0);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+/* It answers nothing when it is removed: what it was is assumed */
+static void iq_body_release_gone(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	pci_set_master(d->pdev);
+	d->gone = true;
+	iq_unplug(d);
+	d->gone = false;
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+/* The work stands between the report and the blocking domain */
+static void iq_body_release_held(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i, k;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	for (i = 0; i < 2; i++) {
+		iq_hold_work(true);
+		iq_break(test, d);
+		for (k = 0; k < 5000 && !iq_hold_work(true); k++)
+			usleep_range(500, 1000);
+		KUNIT_EXPECT_EQ(test, iq_hold_work(true), 1);
+		iq_expect_state(test, d, "reported");
+		iq_expect_shut_out(test, d);
+		if (i)
+			break;
+		iq_hold_work(false);
+		iq_await_state(test, d, "quarantined");
+		iq_settle(d);
+		iq_recover(test, d);
+	}
+	iq_unplug(d);
+	iq_hold_work(false);
 	iq_expect_sibling(test);
 	iq_expect_condemned(test, d);
 }
@@ -975,14 +1176,34 @@ static void iq_body_pretended(struct kunit *test)
 
 /* ---- what is told ---- */
 
+struct iq_notified {
+	struct notifier_block nb;
+	struct device *dev;
+	unsigned int events[IOMMU_QUARANTINE_EVENT_RECOVERED + 1];
+};
+
+static int iq_notify(struct notifier_block *nb, unsigned long event, void *dev)
+{
+	struct iq_notified *notified = container_of(nb, struct iq_notified, nb);
+
+	if (dev == notified->dev)
+		notified->events[event]++;
+	return NOTIFY_OK;
+}
+
 static void iq_body_notifications(struct kunit *test)
 {
+	struct iq_notified notified = { .nb.notifier_call = iq_notify };
 	struct iq_fixture *fx = test->priv;
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_told *told = iq_told(test);
 
+	notified.dev = iq_device(d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&notified.nb), 0);
 	iq_watch_uevents(d, true);
-	iq_break_and_wait(test, d);
+	iq_break(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_wait_state(d, "quarantined"));
+	iq_settle(d);
 	KUNIT_EXPECT_STREQ(test, told->device, pci_name(d->pdev));
 	KUNIT_EXPECT_STREQ(test, told->vendor, fx->vendor->name);
 	KUNIT_EXPECT_EQ(test, told->cause, IOMMU_BROKEN_ATS_TIMEOUT);
@@ -993,8 +1214,16 @@ static void iq_body_notifications(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->quarantined), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_broken), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_quarantined), 1);
-	iq_recover(test, d);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
+	iq_settle(d);
 	iq_watch_uevents(d, false);
+	/* Before anything that ends the test: it is on this stack */
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_unregister_notifier(&notified.nb), 0);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_BROKEN], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_QUARANTINED], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_RECOVERED], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_FAILED], 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->recovered), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_recovered), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevents), 3);
