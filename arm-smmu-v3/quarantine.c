@@ -151,6 +151,17 @@ static void smmu_accuse(struct smmu_dev *sdev, enum iommu_broken_cause cause,
 	smmu_update_word();
 }
 
+static void smmu_suspect(struct smmu_dev *sdev)
+{
+	/* One with regard to an accusation, so that it is counted right */
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	if (atomic_cmpxchg(&sdev->state, SMMU_HEALTHY, SMMU_SUSPECT) ==
+	    SMMU_HEALTHY) {
+		smmu_unhealthy++;
+		smmu_update_word();
+	}
+}
+
 /* ---- where the error is noticed ---- */
 
 static u64 smmu_queue_entry(struct arm_smmu_queue *q, u32 p)
@@ -929,8 +940,12 @@ static int smmu_quarantine_verify(struct device *dev)
 	sdev = smmu_find(master->smmu, master->streams[0].id);
 	if (!sdev)
 		return 0;
+	/* Without ATS there is nothing to ask, and nothing to fear */
+	if (!master->ats_enabled)
+		return smmu_is_fenced(sdev) ? -ETIMEDOUT : 0;
 	/* It may be here by the administrator's request, never having failed */
-	if (master->ats_enabled && !smmu_is_fenced(sdev))
+	smmu_suspect(sdev);
+	if (!smmu_is_fenced(sdev))
 		smmu_prove(sdev);
 	return atomic_read(&sdev->state) == SMMU_HEALTHY ? 0 : -ETIMEDOUT;
 }
