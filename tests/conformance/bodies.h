@@ -656,7 +656,94 @@ static void iq_body_bus_then_flr(struct kunit *test)
 	}
 }
 
+/*
+ * The blocking domain cannot be attached: the reset happens all the same, while
+ * nobody is held back, and proves nothing.
+ */
+static void iq_body_bus_unblocked(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+
+	iq_blocking_fails(d, true);
+	iq_break(test, d);
+	iq_await_state(test, d, "failed");
+	iq_settle(d);
+	iommu_quarantine_bus_prepare(port);
+	iq_expect_state(test, d, "failed");
+	iq_expect_shut_out(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+	iq_expect_state(test, d, "failed");
+
+	/* The same on the way to D3 */
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "failed");
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+	iq_expect_state(test, d, "failed");
+	iq_expect_shut_out(test, d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+
+	iq_blocking_fails(d, false);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+}
+
+/* A reset below another port is nobody's here, nor the end of a recovery */
+static void iq_body_bus_elsewhere(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+	struct pci_bus *ours = port->subordinate, *elsewhere;
+	int i;
+
+	elsewhere = kunit_kzalloc(test, sizeof(*elsewhere), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, elsewhere);
+	iq_break_and_wait(test, d);
+	for (i = 0; i < 2; i++) {
+		/* One with something else below it, and one with nothing */
+		port->subordinate = i ? NULL : elsewhere;
+		iommu_quarantine_bus_prepare(port);
+		iq_expect_state(test, d, "quarantined");
+		iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+		iq_do_flr(d);
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+		iommu_quarantine_recovery_end(port);
+		iq_expect_state(test, d, "quarantined");
+	}
+	/* No bracket was left open by a reset */
+	port->subordinate = ours;
+	iommu_quarantine_recovery_end(port);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+}
+
 /* ---- an IOMMU that says nothing any more ---- */
+
+/*
+ * A reset while the IOMMU is @silent: who was not asked has not answered, and so
+ * is not announced as recovered.
+ */
+static void __maybe_unused iq_silent_reset(struct kunit *test, struct iq_dev *d,
+					   bool *silent)
+{
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	/* The backend knows of no fault of it */
+	KUNIT_ASSERT_EQ(test, iq_store(d, "quarantine", "1"), 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	WRITE_ONCE(*silent, true);
+	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
+	iq_settle(d);
+	iq_expect_state(test, d, "resetting");
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+}
 
 /*
  * The last resort is the operator's choice: with bus mastering off no DMA gets
@@ -721,6 +808,13 @@ static void iq_body_report_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->quarantined), 0);
 	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
 	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), -EOPNOTSUPP);
+	/* Nobody is held back, be it for D3 or by what a tester asks for */
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "reported");
+	if (IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
+		KUNIT_EXPECT_EQ(test, iq_pretend(d, pci_name(d->pdev), 1),
+				-EOPNOTSUPP);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
 	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
 	iq_expect_in_service(test, d);
 }
@@ -770,6 +864,35 @@ static void iq_body_off(struct kunit *test)
 	iq_settle(d);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
 	iq_expect_in_service(test, d);
+}
+
+/*
+ * Of two devices the backend knows the second one only, and takes what is asked
+ * of the first one for neither: that one has no ATS, so it has nothing to be lifted
+ * or proven, and nothing can be pretended of it.
+ */
+static void __maybe_unused iq_expect_not_lifted(struct kunit *test,
+						struct iq_dev *d,
+						struct iq_dev *fenced)
+{
+	iq_expect_shut_out(test, fenced);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_expect_state(test, fenced, "quarantined");
+	iq_expect_shut_out(test, fenced);
+	if (IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
+		KUNIT_EXPECT_EQ(test, iq_pretend(d, pci_name(d->pdev), 1),
+				-ENODEV);
+	/* The administrator may quarantine it as well as any other one */
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_await_state(test, d, "healthy");
+	iq_settle(d);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_expect_state(test, fenced, "quarantined");
+	iq_expect_shut_out(test, fenced);
 }
 
 /* ---- removal ---- */
@@ -1016,6 +1139,24 @@ static void iq_body_blocking_fails(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* ATS cannot be turned off: blocked all the same, and a reset brings it back */
+static void iq_body_ats_stays_on(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iommu_report_device_broken(iq_device(d));
+	iq_settle(d);
+	iq_blocking_fails(d, true);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	iq_blocking_fails(d, false);
+	iq_await_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	KUNIT_EXPECT_EQ(test, iq_told(test)->error, 0);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 /* ---- neighbours ---- */
 
 static void iq_body_sibling(struct kunit *test)
@@ -1227,6 +1368,29 @@ static void iq_body_notifications(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->recovered), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_recovered), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevents), 3);
+}
+
+/* No uevent can be sent: the kernel's own listeners are told all the same */
+static void iq_body_uevent_fails(struct kunit *test)
+{
+	struct iq_notified notified = { .nb.notifier_call = iq_notify };
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	notified.dev = iq_device(d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&notified.nb), 0);
+	iq_told(test)->uevent_error = -ENOMEM;
+	iq_watch_uevents(d, true);
+	iq_break(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_wait_state(d, "quarantined"));
+	iq_settle(d);
+	iq_watch_uevents(d, false);
+	/* Before anything that ends the test: it is on this stack */
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_unregister_notifier(&notified.nb), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->uevents), 2);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_BROKEN], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_QUARANTINED], 1);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
 }
 
 static void iq_body_admin(struct kunit *test)

@@ -558,7 +558,7 @@ static int told_uevent(const struct device *dev, struct kobj_uevent_env *env)
 		if (!strcmp(is + n, "failed"))
 			atomic_inc(&told->uevent_failed);
 	}
-	return 0;
+	return told->uevent_error;
 }
 
 /* A device's type adds to each of its uevents: look from there */

@@ -121,6 +121,7 @@ struct iq_told {
 	atomic_t uevent_quarantined;
 	atomic_t uevent_recovered;
 	atomic_t uevent_failed;
+	int uevent_error;	/* what becomes of a uevent; a body's choice */
 };
 
 struct iq_fixture {
