@@ -820,6 +820,94 @@ static void amd_test_silent_full(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
 }
 
+static void amd_test_silent_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	iq_silent_reset(test, d, &hw->silent);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* What the BIOS says: the third function uses this DeviceID as well */
+static void amd_alias(struct kunit *test, u16 alias)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	iq_unplug(d);
+	hw->seg.alias_table[d->sid] = alias;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+}
+
+/* A device that uses two ids is fenced by both, and comes back with both */
+static void amd_test_alias(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct dev_table_entry *dte;
+	u64 before;
+
+	dte = hw_dte(hw, PCI_DEVID(d->fx->busnr, PCI_DEVFN(3, 0)));
+	amd_alias(test, PCI_DEVID(d->fx->busnr, PCI_DEVFN(3, 0)));
+	iq_expect_in_service(test, d);
+	before = READ_ONCE(dte->data[1]);
+	KUNIT_EXPECT_NE(test, before & DTE_FLAG_IOTLB, 0);
+	/* By the fence, not by the work that blocks it soon after */
+	iq_hold_work(true);
+	iq_break(test, d);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[1]) & DTE_FLAG_IOTLB, 0);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[1]) & DTE_FLAG_IOTLB, 0);
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[1]), before);
+	iq_expect_in_service(test, d);
+}
+
+/* An id that two devices use: the second one gets no ATS */
+static void amd_test_same_id(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_dev *o = iq_the(test, IQ_BROKEN);
+	struct amd_hw *hw = the_hw(test);
+	struct amd_dev *adev;
+
+	scoped_guard(rcu)
+		adev = amd_find(&hw->iommu, o->sid);
+	amd_alias(test, o->sid);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	scoped_guard(rcu) {
+		KUNIT_EXPECT_NULL(test, amd_find(&hw->iommu, d->sid));
+		KUNIT_EXPECT_PTR_EQ(test, amd_find(&hw->iommu, o->sid), adev);
+	}
+
+	/* The other way round: what is found by an id need not be whose it is */
+	iq_unplug(o);
+	amd_alias(test, o->sid);
+	iq_expect_in_service(test, d);
+	scoped_guard(rcu)
+		adev = amd_find(&hw->iommu, d->sid);
+	KUNIT_ASSERT_EQ(test, iq_plug(o), 0);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(o));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, amd_find(&hw->iommu, o->sid), adev);
+	iq_break_and_wait(test, d);
+	iq_expect_not_lifted(test, o, d);
+	iq_unplug(o);
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, amd_find(&hw->iommu, o->sid), adev);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void amd_test_muted(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -1096,12 +1184,15 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_log_wrap),
 	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_dte),
+	KUNIT_CASE(amd_test_alias),
+	KUNIT_CASE(amd_test_same_id),
 	KUNIT_CASE(amd_test_muted),
 	KUNIT_CASE(iq_held_fence),
 	KUNIT_CASE(amd_test_silent_in_fence),
 	KUNIT_CASE(amd_test_silent_none),
 	KUNIT_CASE(amd_test_silent_busmaster),
 	KUNIT_CASE(amd_test_silent_full),
+	KUNIT_CASE(amd_test_silent_reset),
 	KUNIT_CASE(amd_test_overwritten),
 	KUNIT_CASE(amd_test_slow_answer),
 	KUNIT_CASE(amd_test_gone),

@@ -40,6 +40,8 @@ struct vtd_hw {
 	enum vtd_naming naming;
 	u16 name;
 	unsigned int hold_waits;	/* goes on when so many waits are queued */
+	u8 alias;			/* devfn that the third function uses too */
+	unsigned int aliases;		/* ... and those behind it, so many */
 	bool fetch_all;			/* fetches what follows before it times out */
 	bool silent;			/* completes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
@@ -259,6 +261,17 @@ static void vtd_hardware(struct intel_iommu *iommu)
 }
 
 /* ---- lifetime ---- */
+
+/* As the kernel's quirks do it, before the IOMMU sees the function */
+static void vtd_alias_fixup(struct pci_dev *pdev)
+{
+	struct vtd_hw *hw = vtd_hw;
+
+	if (hw && hw->aliases && pdev->bus->sysdata == hw->fx->bus->sysdata &&
+	    pdev->devfn == hw->fx->dev[IQ_OTHER].devfn)
+		pci_add_dma_alias(pdev, hw->alias, hw->aliases);
+}
+DECLARE_PCI_FIXUP_HEADER(PCI_VENDOR_ID_REDHAT, 0x0fff, vtd_alias_fixup);
 
 static int vtd_start(struct iq_fixture *fx, bool scalable)
 {
@@ -835,6 +848,113 @@ static void vtd_test_named_nobody(struct kunit *test)
 	vtd_active_before = atomic_read(&intel_quarantine_active);
 }
 
+/* A reset while it says nothing; it never comes back */
+static void vtd_test_silent_reset(struct kunit *test)
+{
+	struct vtd_hw *hw = the_hw(test);
+
+	iq_silent_reset(test, iq_the(test, IQ_OTHER), &hw->silent);
+	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
+	vtd_active_before++;
+}
+
+static void vtd_alias(struct kunit *test, u8 devfn, unsigned int n)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	iq_unplug(d);
+	hw->alias = devfn;
+	hw->aliases = n;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+}
+
+/* A device that uses two ids is fenced by both, and comes back with both */
+static void vtd_test_alias(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct context_entry *context;
+	u64 before, ats;
+
+	vtd_alias(test, PCI_DEVFN(3, 0), 1);
+	iq_expect_in_service(test, d);
+	context = hw_context(hw, PCI_DEVID(d->fx->busnr, PCI_DEVFN(3, 0)));
+	KUNIT_ASSERT_NOT_NULL(test, context);
+	before = context->lo;
+	KUNIT_EXPECT_EQ(test, before & (1 | BIT_ULL(1)), 1);
+	ats = sm_supported(&hw->iommu) ? before & BIT_ULL(2) : 0;
+
+	/* By the fence, not by the work that blocks it soon after */
+	iq_hold_work(true);
+	iq_break(test, d);
+	KUNIT_EXPECT_NE(test, context->lo & BIT_ULL(1), 0);
+	KUNIT_EXPECT_EQ(test, context->lo & ats, 0);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, context->lo, before);
+	iq_expect_in_service(test, d);
+}
+
+/* One with more ids than can be fenced gets no ATS, and leaves no trace */
+static void vtd_test_aliases(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	vtd_alias(test, PCI_DEVFN(16, 0), 16);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_NULL(test, vtd_find(&hw->iommu, d->sid));
+	/* As ever where nobody is fenced */
+	iq_policy(Q_POLICY_REPORT);
+	vtd_alias(test, PCI_DEVFN(16, 0), 16);
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	iq_policy(Q_POLICY_QUARANTINE);
+	vtd_alias(test, 0, 0);
+	iq_expect_in_service(test, d);
+}
+
+/* An id that two devices use: the second one gets no ATS */
+static void vtd_test_same_id(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_dev *o = iq_the(test, IQ_BROKEN);
+	struct vtd_hw *hw = the_hw(test);
+	struct vtd_dev *vdev;
+
+	scoped_guard(rcu)
+		vdev = vtd_find(&hw->iommu, o->sid);
+	vtd_alias(test, o->devfn, 1);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	scoped_guard(rcu) {
+		KUNIT_EXPECT_NULL(test, vtd_find(&hw->iommu, d->sid));
+		KUNIT_EXPECT_PTR_EQ(test, vtd_find(&hw->iommu, o->sid), vdev);
+	}
+
+	/* The other way round: what is found by an id need not be whose it is */
+	iq_unplug(o);
+	vtd_alias(test, o->devfn, 1);
+	iq_expect_in_service(test, d);
+	scoped_guard(rcu)
+		vdev = vtd_find(&hw->iommu, d->sid);
+	KUNIT_ASSERT_EQ(test, iq_plug(o), 0);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(o));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, vtd_find(&hw->iommu, o->sid), vdev);
+	iq_break_and_wait(test, d);
+	iq_expect_not_lifted(test, o, d);
+	iq_unplug(o);
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, vtd_find(&hw->iommu, o->sid), vdev);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_ite),
 	KUNIT_CASE(vtd_test_nameless_alone),
@@ -847,11 +967,15 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_scrub),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
+	KUNIT_CASE(vtd_test_alias),
+	KUNIT_CASE(vtd_test_aliases),
+	KUNIT_CASE(vtd_test_same_id),
 	KUNIT_CASE(vtd_test_named_nobody),
 	KUNIT_CASE(iq_held_fence),
 	KUNIT_CASE(vtd_test_silent_in_fence),
 	KUNIT_CASE(vtd_test_silent_none),
 	KUNIT_CASE(vtd_test_silent_busmaster),
+	KUNIT_CASE(vtd_test_silent_reset),
 	{}
 };
 
@@ -867,6 +991,9 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_mixed_batch),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_scalable),
+	KUNIT_CASE(vtd_test_alias),
+	KUNIT_CASE(vtd_test_aliases),
+	KUNIT_CASE(vtd_test_same_id),
 	{}
 };
 
