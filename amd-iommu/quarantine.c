@@ -625,13 +625,15 @@ int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd)
 	if (!adev)
 		return 0;
 	state = atomic_read(&adev->state);
-	/* Who is asked is asked alone, so all others wait as well */
-	if (unit->probing ? state < AMD_FENCING :
+	/*
+	 * Who is asked is asked alone, so all others wait as well. Not for an
+	 * IOMMU that is lost: should it be back, the wait behind it says so.
+	 */
+	if (unit->probing || READ_ONCE(unit->lost) ? state < AMD_FENCING :
 	    state == AMD_HEALTHY && !atomic_read(&unit->narrowing))
 		return 0;
 	iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
-	return state < AMD_FENCING && !READ_ONCE(unit->lost) ? -EAGAIN :
-							      -ECANCELED;
+	return state < AMD_FENCING ? -EAGAIN : -ECANCELED;
 }
 
 /**

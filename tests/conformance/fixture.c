@@ -183,6 +183,8 @@ bool iq_ask(struct iq_dev *d)
 	if (!d)
 		return false;
 	atomic_inc(&d->asked);
+	if (d->mute_at && !--d->mute_at)
+		WRITE_ONCE(d->mute, true);
 	if (READ_ONCE(d->mute) || !READ_ONCE(d->plugged))
 		return false;
 	if (d->mute_times) {

@@ -40,6 +40,7 @@ enum iq_which {
  * @pasids: has the PASID capability
  * @mute: answers no invalidation
  * @mute_times: nor so many
+ * @mute_at: the so-manieth from now on is the first that it does not answer
  * @no_intx: Interrupt Disable is hardwired, as in a virtual function
  * @flr_idle: a function level reset changes nothing
  * @flr_mute: nor does it make the function answer
@@ -64,6 +65,7 @@ struct iq_dev {
 	bool pasids;
 	bool mute;
 	int mute_times;
+	int mute_at;
 	bool no_intx;
 	bool flr_idle;
 	bool flr_mute;
