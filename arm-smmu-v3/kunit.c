@@ -64,6 +64,7 @@ struct smmu_hw {
 	unsigned int crowds;		/* errors at which the queue is filled up */
 	bool silent;			/* consumes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
+	bool falls_silent_later;	/* ... once it has gone on after it */
 	/* what it has done */
 	bool raised;			/* that, and nobody has come yet */
 	bool crowded;			/* ... and others are to queue meanwhile */
@@ -232,6 +233,7 @@ static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 			return false;
 		}
 		hw->syncs++;
+		hw->silent |= hw->falls_silent_later && hw->errors;
 		if (FIELD_GET(CMDQ_SYNC_0_CS, cmd) == CMDQ_SYNC_0_CS_IRQ &&
 		    the_smmu.options & ARM_SMMU_OPT_MSIPOLL)
 			WRITE_ONCE(*(u32 *)entry, 0);
@@ -268,7 +270,7 @@ static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
 	if (hw->hold_syncs && hw_queued_syncs(hq, cons, prod) < hw->hold_syncs)
 		return;
 	hw->hold_syncs = 0;
-	while (cons != prod && hw_command(hw, hq, cons)) {
+	while (cons != prod && !hw->silent && hw_command(hw, hq, cons)) {
 		cons = hw_position(cons + 1);
 		hw_set_cons(hq, cons);
 	}
@@ -558,6 +560,7 @@ static void smmu_test_msi_polling(struct kunit *test)
 
 struct smmu_producer {
 	struct iq_dev *d;
+	struct iq_dev *also;
 	int ret;
 	bool allowed;
 	struct completion done;
@@ -566,12 +569,26 @@ struct smmu_producer {
 static int smmu_produce(void *data)
 {
 	struct smmu_producer *p = data;
-	struct arm_smmu_cmd cmd = atc_inv(p->d);
+	struct arm_smmu_cmd cmds[2] = {
+		atc_inv(p->d), atc_inv(p->also ?: p->d)
+	};
 
-	p->ret = issue(&cmd, 1);
+	p->ret = issue(cmds, p->also ? 2 : 1);
 	p->allowed = iq_may_translate(&p->d->fx->dev[IQ_BROKEN]);
 	complete(&p->done);
 	return 0;
+}
+
+/* On another CPU than this one, on which the caller stays */
+static void smmu_producer_start(struct kunit *test, struct smmu_producer *p)
+{
+	struct task_struct *task;
+
+	init_completion(&p->done);
+	task = kthread_create(smmu_produce, p, "iq-producer");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
 }
 
 /* Two CPUs queue a list each before the hardware goes on; one device is mute */
@@ -580,17 +597,12 @@ static void smmu_produce_beside(struct kunit *test, struct smmu_producer *p,
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct smmu_hw *hw = the_hw(test);
-	struct task_struct *task;
 
-	init_completion(&p->done);
 	migrate_disable();
 	WRITE_ONCE(d->mute, true);
 	scoped_guard(raw_spinlock_irqsave, &hw->lock)
 		hw->hold_syncs = 2;
-	task = kthread_create(smmu_produce, p, "iq-producer");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
-	wake_up_process(task);
+	smmu_producer_start(test, p);
 	KUNIT_EXPECT_EQ(test, issue(cmds, n), 0);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	migrate_enable();
@@ -619,6 +631,53 @@ static void smmu_test_two_producers(struct kunit *test)
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
 	}
+}
+
+/* While this CPU asks, nobody else does: what is asked is asked alone */
+static void smmu_test_asked_alone(struct kunit *test)
+{
+	struct smmu_unit *unit = smmu_unit(&the_smmu);
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_producer p = { .d = d, .also = o };
+	struct smmu_hw *hw = the_hw(test);
+	int i, k, asked;
+
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	for (i = 0; i < 2; i++) {
+		asked = atomic_read(&o->asked);
+		/* The first one has queued both, and the second one comes later */
+		scoped_guard(raw_spinlock_irqsave, &hw->lock)
+			hw->hold_syncs = i ? 0 : 2;
+		if (i)
+			atomic_set(&unit->narrower, smp_processor_id());
+		smmu_producer_start(test, &p);
+		for (k = 0; !i && k < 5000 && hw_prod(&hw->own) == hw_cons(&hw->own); k++)
+			usleep_range(500, 1000);
+		atomic_set(&unit->narrower, smp_processor_id());
+		scoped_guard(raw_spinlock_irqsave, &hw->lock)
+			hw->hold_syncs = 0;
+		for (k = 0; k < 5000 && !READ_ONCE(hw->errors); k++)
+			usleep_range(500, 1000);
+		/* In the list of both; and alone, before the second round */
+		KUNIT_EXPECT_EQ(test, hw->errors, 1 + i);
+		/* Long enough to do what it should not */
+		msleep(50);
+		KUNIT_EXPECT_FALSE(test, completion_done(&p.done));
+		KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + !i);
+		atomic_set_release(&unit->narrower, -1);
+		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+		KUNIT_EXPECT_EQ(test, p.ret, 0);
+		KUNIT_EXPECT_FALSE(test, p.allowed);
+		KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + 2 - i);
+		WRITE_ONCE(d->fenced, true);
+		iq_await_state(test, d, "quarantined");
+		iq_settle(d);
+	}
+	migrate_enable();
+	iq_expect_state(test, o, "healthy");
+	iq_recover(test, d);
 }
 
 /* A full queue has many commands of others in it */
@@ -975,28 +1034,9 @@ static void smmu_test_ats_always_on(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
-/* It comes back to a domain without ATS: recovered, and asked once it has ATS */
 static void smmu_test_back_without_ats(struct kunit *test)
 {
-	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
-	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	int asked;
-
-	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
-		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
-	iq_hold_work(true);
-	iq_break(test, d);
-	KUNIT_EXPECT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
-	iq_hold_work(false);
-	iq_await_state(test, d, "quarantined");
-	iq_settle(d);
-	asked = atomic_read(&d->asked);
-	iq_recover(test, d);
-	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
-	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
-	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
-	iommu_detach_device(identity, iq_device(d));
-	iq_expect_in_service(test, d);
+	iq_back_without_ats(test, smmu_quarantine_ops()->identity_domain);
 }
 
 static void smmu_test_ste(struct kunit *test)
@@ -1084,31 +1124,47 @@ static void smmu_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	iq_expect_in_service(test, d);
 }
 
-/* It says that somebody did not answer, and nothing any more */
-static void smmu_test_silent_in_fence(struct kunit *test)
+/* It says that somebody did not answer, and nothing any more; perhaps @later */
+static void smmu_falls_silent(struct kunit *test, bool later)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct smmu_hw *hw = the_hw(test);
+	u16 command;
 	int i;
 
 	pci_set_master(d->pdev);
 	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
-	hw->falls_silent = true;
+	hw->falls_silent = !later;
+	hw->falls_silent_later = later;
 	WRITE_ONCE(d->mute, true);
 	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
 	KUNIT_EXPECT_FALSE(test, smmu_allows(d));
 	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_FALSE(test, command & PCI_COMMAND_MASTER);
 	/* Each command of the work may cost the driver's own second */
 	for (i = 0; i < 5 && !iq_wait_state(d, "quarantined"); i++)
 		;
 	iq_await_state(test, d, "quarantined");
 	hw->falls_silent = false;
+	hw->falls_silent_later = false;
 	WRITE_ONCE(hw->silent, false);
 	smmu_hardware(&the_smmu);
 	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
 	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
+}
+
+static void smmu_test_silent_in_flush(struct kunit *test)
+{
+	smmu_falls_silent(test, false);
+}
+
+/* The flush itself is over: what nobody hears of is the fence */
+static void smmu_test_silent_in_fence(struct kunit *test)
+{
+	smmu_falls_silent(test, true);
 }
 
 static void smmu_test_silent_none(struct kunit *test)
@@ -1403,6 +1459,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_wrap),
 	KUNIT_CASE(smmu_test_msi_polling),
 	KUNIT_CASE(smmu_test_two_producers),
+	KUNIT_CASE(smmu_test_asked_alone),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
 	KUNIT_CASE(smmu_test_scrub),
@@ -1425,6 +1482,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_ste_transitions),
 	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(smmu_test_silent_in_flush),
 	KUNIT_CASE(smmu_test_silent_in_fence),
 	KUNIT_CASE(smmu_test_silent_none),
 	KUNIT_CASE(smmu_test_silent_busmaster),

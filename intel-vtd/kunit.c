@@ -839,13 +839,26 @@ static void vtd_test_named_nobody(struct kunit *test)
 	int i;
 
 	iq_unplug(d);
+	WRITE_ONCE(d->mute, true);
 	for (i = 0; i < 2; i++) {
 		hw->naming = i ? NAME_SID : NAME_ZERO;
 		devtlb_desc(d, &desc);
 		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+		KUNIT_EXPECT_EQ(test, hw->ites, i + 1);
 		iq_expect_in_service(test, o);
+		/* From now on nothing for it gets as far as the hardware */
+		KUNIT_EXPECT_EQ(test, atomic_read(&intel_quarantine_active),
+				vtd_active_before + 1);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+		KUNIT_EXPECT_EQ(test, hw->ites, i + 1);
+		atomic_dec(&intel_quarantine_active);
 	}
-	vtd_active_before = atomic_read(&intel_quarantine_active);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
+}
+
+static void vtd_test_back_without_ats(struct kunit *test)
+{
+	iq_back_without_ats(test, intel_iommu_ops.identity_domain);
 }
 
 /* A reset while it says nothing; it never comes back */
@@ -971,6 +984,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_aliases),
 	KUNIT_CASE(vtd_test_same_id),
 	KUNIT_CASE(vtd_test_named_nobody),
+	KUNIT_CASE(vtd_test_back_without_ats),
 	KUNIT_CASE(iq_held_fence),
 	KUNIT_CASE(vtd_test_silent_in_fence),
 	KUNIT_CASE(vtd_test_silent_none),
