@@ -65,6 +65,8 @@ help:
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
 	@echo '  make kunit             the tests that run in the kernel; ARCH=x86_64|arm64|um: on one'
+	@echo '  make kunit-coverage    what lines and branches of our own C these tests reach, by'
+	@echo '                         folder; what is left has a reason in tests/kunit/uncovered'
 	@echo '  make kunit-mutants     a lock, fence or check taken out must turn a KUnit test red'
 	@echo 'Figures:'
 	@echo '  make bench             what a healthy device pays: ratios, grafted against'
@@ -164,6 +166,10 @@ bench: qemu
 .PHONY: kunit
 kunit: deps
 	@scripts/kunit.sh $(or $(ARCH),all)
+
+.PHONY: kunit-coverage
+kunit-coverage: deps
+	@scripts/kunit.sh --coverage x86_64 arm64
 
 .PHONY: kunit-mutants
 kunit-mutants: qemu

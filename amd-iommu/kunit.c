@@ -44,6 +44,13 @@ enum amd_event_when {
 	EVENT_NAMELESS,	/* names a device that nobody knows */
 };
 
+/* After a timeout: the wait behind it is over, or the device is asked once more */
+enum amd_silent_at {
+	SILENT_NOWHERE,
+	SILENT_AT_WAIT,
+	SILENT_AT_ASK,
+};
+
 struct amd_hw {
 	struct amd_iommu iommu;
 	struct amd_iommu_pci_seg seg;
@@ -55,6 +62,9 @@ struct amd_hw {
 	bool halts;		/* the command buffer stops at an event */
 	bool drops_wait;	/* an event takes the wait behind it along */
 	bool silent;		/* executes nothing, says nothing */
+	bool falls_silent;	/* ... from the next timeout on */
+	bool quiet;		/* ... and has seen that */
+	enum amd_silent_at silent_at;	/* falls silent there */
 	u16 slow;		/* answers, but in its own time */
 	struct iommu_cmd *fill;	/* what others queue while a wait stands */
 	/* what it has done */
@@ -67,6 +77,7 @@ struct amd_hw {
 	u64 tell_at;		/* ... this time */
 	u64 store_at;		/* no wait stores before */
 	bool drop;
+	bool expired;		/* there was a timeout */
 	bool overflown;		/* the log was full and stands still */
 	unsigned int events;
 	unsigned int waits;
@@ -194,6 +205,9 @@ static void hw_expire(struct amd_hw *hw)
 		}
 	}
 	hw->nr_late = 0;
+	hw->expired = true;
+	if (hw->falls_silent)
+		WRITE_ONCE(hw->silent, true);
 	hw->drop = hw->drops_wait;
 	if (hw->halts) {
 		reg_set(hw, MMIO_STATUS_OFFSET,
@@ -233,6 +247,8 @@ static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where)
 		return true;
 	case CMD_INV_IOTLB_PAGES:
 		hw->devtlbs++;
+		if (hw->expired && hw->silent_at == SILENT_AT_ASK)
+			WRITE_ONCE(hw->silent, true);
 		pasid = (cmd[0] >> 16 & 0xff) << 8 | (cmd[1] >> 16 & 0xff);
 		if (cmd[2] & CMD_INV_IOMMU_PAGES_GN_MASK && pasid < AMD_PASIDS)
 			hw->of_pasid[pasid]++;
@@ -264,6 +280,8 @@ static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where)
 			WRITE_ONCE(*sem, (u64)cmd[3] << 32 | cmd[2]);
 			hw->waits++;
 		}
+		if (hw->expired && hw->silent_at == SILENT_AT_WAIT)
+			WRITE_ONCE(hw->silent, true);
 		return true;
 	default:
 		return true;
@@ -315,6 +333,8 @@ static void amd_step(struct iq_fixture *fx)
 	}
 	if (hw->nr_late && hw_now() >= hw->deadline)
 		hw_expire(hw);
+	if (READ_ONCE(hw->silent))
+		WRITE_ONCE(hw->quiet, true);
 	if (READ_ONCE(hw->silent) ||
 	    !(reg_get(hw, MMIO_CONTROL_OFFSET) & BIT(CONTROL_CMDBUF_EN)))
 		return;
@@ -323,7 +343,7 @@ static void amd_step(struct iq_fixture *fx)
 			reg_get(hw, MMIO_STATUS_OFFSET) | AMD_CMD_RUN);
 
 	head = reg_get(hw, MMIO_CMD_HEAD_OFFSET);
-	while (head != reg_get(hw, MMIO_CMD_TAIL_OFFSET)) {
+	while (head != reg_get(hw, MMIO_CMD_TAIL_OFFSET) && !hw->silent) {
 		/* Commands are there before the tail says so */
 		smp_rmb();
 		if (!hw_command(hw, (u32 *)(hw->iommu.cmd_buf + head), head))
@@ -531,6 +551,15 @@ static struct kunit_suite amd_conformance_v2_suite = {
 
 /* ---- what only AMD has ---- */
 
+/* The host may have stopped its CPU just where it has looked whether it may go on */
+static void hw_fall_silent(struct amd_hw *hw)
+{
+	WRITE_ONCE(hw->quiet, false);
+	WRITE_ONCE(hw->silent, true);
+	while (!READ_ONCE(hw->quiet))
+		usleep_range(50, 100);
+}
+
 static struct amd_hw *the_hw(struct kunit *test)
 {
 	return amd_hw_of(test->priv);
@@ -636,6 +665,30 @@ static void amd_test_nameless_short(struct kunit *test)
 	hw->when = EVENT_NAMELESS;
 	hw->timeout_ns = 50 * NSEC_PER_MSEC;
 	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+	hw->when = EVENT_BEFORE;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* It answers when it is asked, but not what may have been lost and is sent again */
+static void amd_test_sent_again(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	int asked = atomic_read(&d->asked);
+
+	hw->when = EVENT_NEVER;
+	hw->timeout_ns = HW_LONG_NS;
+	d->mute_times = 1;
+	d->mute_at = 3;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	KUNIT_EXPECT_GE(test, atomic_read(&d->asked), asked + 3);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
 			   "ats-invalidation-timeout-narrowed");
 	hw->when = EVENT_BEFORE;
@@ -760,7 +813,7 @@ static void amd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 
 	pci_set_master(d->pdev);
 	iq_last_resort(test, last_resort);
-	WRITE_ONCE(hw->silent, true);
+	hw_fall_silent(hw);
 	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
 	iq_expect_last_resort(test, d, cut_off);
 	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
@@ -772,6 +825,85 @@ static void amd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	if (cut_off)
 		iq_recover(test, d);
 	iq_expect_in_service(test, d);
+}
+
+/* It says who did not answer, and nothing any more */
+static void amd_test_silent_in_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	hw->falls_silent = true;
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, amd_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	iq_await_state(test, d, "quarantined");
+	hw->falls_silent = false;
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* The irq thread sees who did not answer, and nobody hears of the fence */
+static void amd_test_silent_in_irq(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	u16 command;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	WRITE_ONCE(d->mute, true);
+	hw_fall_silent(hw);
+	hw_log_timeout(hw, d->sid, 0x40);
+	amd_iommu_int_thread_evtlog(0, &hw->iommu);
+	KUNIT_EXPECT_FALSE(test, amd_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_FALSE(test, command & PCI_COMMAND_MASTER);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* It falls silent while it is found out whose timeout that was */
+static void amd_test_silent_in_narrowing(struct kunit *test)
+{
+	static const enum amd_silent_at at[] = { SILENT_AT_WAIT, SILENT_AT_ASK };
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+		hw->when = EVENT_NEVER;
+		hw->timeout_ns = HW_LONG_NS;
+		hw->expired = false;
+		WRITE_ONCE(hw->silent_at, at[i]);
+		d->mute_times = 1;
+		KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+		/* Neither accused nor taken for one that has answered */
+		KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+		KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+		iq_expect_state(test, d, "healthy");
+
+		WRITE_ONCE(hw->silent_at, SILENT_NOWHERE);
+		hw->when = EVENT_BEFORE;
+		WRITE_ONCE(hw->silent, false);
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+		KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+		iq_expect_in_service(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	}
 }
 
 static void amd_test_silent_none(struct kunit *test)
@@ -816,7 +948,7 @@ static void amd_test_silent_full(struct kunit *test)
 	u64 data;
 
 	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
-	WRITE_ONCE(hw->silent, true);
+	hw_fall_silent(hw);
 	amd_quarantine_build_inv_dte(&cmd, d->sid);
 	for (i = 0; i < CMD_BUFFER_ENTRIES && !ret; i++)
 		ret = amd_quarantine_submit(&hw->iommu, &cmd, 1, &data);
@@ -845,6 +977,94 @@ static int amd_refuse(struct kunit *test, u16 devid, int times)
 		hw_log(hw, (u64)EVENT_TYPE_INV_DEV_REQ << 60 | devid, 0x1000);
 	amd_iommu_int_thread_evtlog(0, &hw->iommu);
 	return iq_lines(&lines);
+}
+
+static void amd_test_silent_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	iq_silent_reset(test, d, &hw->silent);
+	KUNIT_EXPECT_TRUE(test, amd_unit(&hw->iommu)->lost);
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, amd_unit(&hw->iommu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* What the BIOS says: the third function uses this DeviceID as well */
+static void amd_alias(struct kunit *test, u16 alias)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+
+	iq_unplug(d);
+	hw->seg.alias_table[d->sid] = alias;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+}
+
+/* A device that uses two ids is fenced by both, and comes back with both */
+static void amd_test_alias(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct dev_table_entry *dte;
+	u64 before;
+
+	dte = hw_dte(hw, PCI_DEVID(d->fx->busnr, PCI_DEVFN(3, 0)));
+	amd_alias(test, PCI_DEVID(d->fx->busnr, PCI_DEVFN(3, 0)));
+	iq_expect_in_service(test, d);
+	before = READ_ONCE(dte->data[1]);
+	KUNIT_EXPECT_NE(test, before & DTE_FLAG_IOTLB, 0);
+	/* By the fence, not by the work that blocks it soon after */
+	iq_hold_work(true);
+	iq_break(test, d);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[1]) & DTE_FLAG_IOTLB, 0);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[1]) & DTE_FLAG_IOTLB, 0);
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[1]), before);
+	iq_expect_in_service(test, d);
+}
+
+/* An id that two devices use: the second one gets no ATS */
+static void amd_test_same_id(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_dev *o = iq_the(test, IQ_BROKEN);
+	struct amd_hw *hw = the_hw(test);
+	struct amd_dev *adev;
+
+	scoped_guard(rcu)
+		adev = amd_find(&hw->iommu, o->sid);
+	amd_alias(test, o->sid);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	scoped_guard(rcu) {
+		KUNIT_EXPECT_NULL(test, amd_find(&hw->iommu, d->sid));
+		KUNIT_EXPECT_PTR_EQ(test, amd_find(&hw->iommu, o->sid), adev);
+	}
+
+	/* The other way round: what is found by an id need not be whose it is */
+	iq_unplug(o);
+	amd_alias(test, o->sid);
+	iq_expect_in_service(test, d);
+	scoped_guard(rcu)
+		adev = amd_find(&hw->iommu, d->sid);
+	KUNIT_ASSERT_EQ(test, iq_plug(o), 0);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(o));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, amd_find(&hw->iommu, o->sid), adev);
+	iq_break_and_wait(test, d);
+	iq_expect_not_lifted(test, o, d);
+	iq_unplug(o);
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, amd_find(&hw->iommu, o->sid), adev);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
 }
 
 /* A fenced device that goes on writing does not fill the log */
@@ -1121,16 +1341,24 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_drop_wait),
 	KUNIT_CASE(amd_test_nameless_shared),
 	KUNIT_CASE(amd_test_nameless_short),
+	KUNIT_CASE(amd_test_sent_again),
 	KUNIT_CASE(amd_test_irq_thread),
 	KUNIT_CASE(amd_test_event_counts_once),
 	KUNIT_CASE(amd_test_log_wrap),
 	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_dte),
+	KUNIT_CASE(amd_test_alias),
+	KUNIT_CASE(amd_test_same_id),
 	KUNIT_CASE(amd_test_muted),
+	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(amd_test_silent_in_fence),
+	KUNIT_CASE(amd_test_silent_in_irq),
+	KUNIT_CASE(amd_test_silent_in_narrowing),
 	KUNIT_CASE(amd_test_silent_none),
 	KUNIT_CASE(amd_test_silent_busmaster),
 	KUNIT_CASE(amd_test_silent_kept),
 	KUNIT_CASE(amd_test_silent_full),
+	KUNIT_CASE(amd_test_silent_reset),
 	KUNIT_CASE(amd_test_overwritten),
 	KUNIT_CASE(amd_test_slow_answer),
 	KUNIT_CASE(amd_test_gone),

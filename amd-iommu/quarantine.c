@@ -115,6 +115,15 @@ VISIBLE_IF_KUNIT struct amd_dev *amd_find(struct amd_iommu *iommu, u16 devid)
 	return xa_load(&amd_devs, amd_key(iommu, devid));
 }
 
+/* Unless another device has got hold of its DeviceID, as its DMA alias */
+static struct amd_dev *amd_of(struct iommu_dev_data *dev_data)
+{
+	struct amd_dev *adev = amd_find(get_amd_iommu_from_dev_data(dev_data),
+					dev_data->devid);
+
+	return adev && adev->dev_data == dev_data ? adev : NULL;
+}
+
 static bool amd_is_fenced(struct amd_dev *adev)
 {
 	return atomic_read(&adev->state) >= AMD_FENCING;
@@ -1279,10 +1288,10 @@ void amd_quarantine_release(struct device *dev)
 {
 	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
 	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
-	struct amd_dev *adev = amd_find(iommu, dev_data->devid);
+	struct amd_dev *adev = amd_of(dev_data);
 	unsigned int i;
 
-	if (!adev || adev->dev != dev)
+	if (!adev)
 		return;
 	for (i = 0; i < adev->nr_sids; i++)
 		xa_erase(&amd_devs, amd_key(iommu, adev->sids[i]));
@@ -1323,13 +1332,12 @@ bool amd_quarantine_pasid_taken(struct iommu_domain *old)
 int amd_quarantine_set_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid,
 			    unsigned long gcr3)
 {
-	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
 	struct amd_dev *adev;
 	int ret = 0;
 
 	/* Before it can be used, so that whoever asks the device knows of it */
 	scoped_guard(rcu) {
-		adev = amd_find(iommu, dev_data->devid);
+		adev = amd_of(dev_data);
 		if (adev)
 			ret = xa_err(xa_store(&adev->pasids, pasid,
 					      xa_mk_value(1), GFP_ATOMIC));
@@ -1355,7 +1363,6 @@ int amd_quarantine_set_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid,
  */
 void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid)
 {
-	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
 	struct amd_dev *adev;
 
 	if (dev_data->gcr3_info.gcr3_tbl) {
@@ -1366,7 +1373,7 @@ void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid)
 	}
 
 	guard(rcu)();
-	adev = amd_find(iommu, dev_data->devid);
+	adev = amd_of(dev_data);
 	if (adev)
 		xa_erase(&adev->pasids, pasid);
 }
@@ -1386,11 +1393,10 @@ void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid)
 void amd_quarantine_reset_device_done(struct device *dev)
 {
 	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
-	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
 	struct amd_dev *adev;
 
 	guard(rcu)();
-	adev = amd_find(iommu, dev_data->devid);
+	adev = amd_of(dev_data);
 	if (!adev)
 		return;
 	/*
@@ -1401,7 +1407,7 @@ void amd_quarantine_reset_device_done(struct device *dev)
 	 * was logged by then. An event that comes later than the reset took is
 	 * not known to exist.
 	 */
-	guard(raw_spinlock_irqsave)(&amd_unit(iommu)->log_lock);
+	guard(raw_spinlock_irqsave)(&amd_unit(adev->iommu)->log_lock);
 	if (amd_is_fenced(adev))
 		atomic_set(&adev->state, AMD_SUSPECT);
 	WRITE_ONCE(adev->cut_off, false);
@@ -1420,7 +1426,7 @@ static int amd_quarantine_verify(struct device *dev)
 		return 0;
 
 	guard(rcu)();
-	adev = amd_find(iommu, dev_data->devid);
+	adev = amd_of(dev_data);
 	if (!adev)
 		return 0;
 	/* It may be here by the administrator's request, never having failed */
@@ -1442,7 +1448,7 @@ static int __maybe_unused amd_quarantine_pretend(struct device *dev)
 		return -EOPNOTSUPP;
 
 	guard(rcu)();
-	adev = amd_find(iommu, dev_data->devid);
+	adev = amd_of(dev_data);
 	if (!adev)
 		return -ENODEV;
 	scoped_guard(raw_spinlock_irqsave, &amd_unit(iommu)->log_lock) {

@@ -65,9 +65,13 @@ struct smmu_hw {
 	struct iq_dev *aliased;		/* has SMMU_ALIASES more StreamIDs */
 	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
 	struct smmu_watch *watch;
+	unsigned int crowds;		/* errors at which the queue is filled up */
 	bool silent;			/* consumes nothing, says nothing */
+	bool falls_silent;		/* ... from the next timeout on */
+	bool falls_silent_later;	/* ... once it has gone on after it */
 	/* what it has done */
 	bool raised;			/* that, and nobody has come yet */
+	bool crowded;			/* ... and others are to queue meanwhile */
 	unsigned int errors;
 	unsigned int syncs;
 	unsigned int atc_invs;
@@ -194,8 +198,12 @@ static void hw_stop(struct smmu_hw *hw, struct hw_queue *hq, u32 cons,
 	hw_set_cons(hq, cons | FIELD_PREP(CMDQ_CONS_ERR, error));
 	WRITE_ONCE(*hq->gerror, READ_ONCE(*hq->gerror) ^ GERROR_CMDQ_ERR);
 	hq->stopped = true;
+	hw->silent |= hw->falls_silent;
 	hw->errors++;
 	hw->raised = hw->vcmdq_irq && hq == &hw->vcmdq;
+	hw->crowded = hw->crowds && hq == &hw->own;
+	if (hw->crowded)
+		hw->crowds--;
 }
 
 static struct iq_dev *hw_find(struct smmu_hw *hw, u32 sid)
@@ -240,6 +248,7 @@ static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 			return false;
 		}
 		hw->syncs++;
+		hw->silent |= hw->falls_silent_later && hw->errors;
 		if (FIELD_GET(CMDQ_SYNC_0_CS, cmd) == CMDQ_SYNC_0_CS_IRQ &&
 		    the_smmu.options & ARM_SMMU_OPT_MSIPOLL)
 			WRITE_ONCE(*(u32 *)entry, 0);
@@ -276,16 +285,36 @@ static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
 	if (hw->hold_syncs && hw_queued_syncs(hq, cons, prod) < hw->hold_syncs)
 		return;
 	hw->hold_syncs = 0;
-	while (cons != prod && hw_command(hw, hq, cons)) {
+	while (cons != prod && !hw->silent && hw_command(hw, hq, cons)) {
 		cons = hw_position(cons + 1);
 		hw_set_cons(hq, cons);
+	}
+}
+
+/* What others queue while it stands still, until there is no room any more */
+static void hw_crowd(struct smmu_hw *hw)
+{
+	struct arm_smmu_queue *q = hw->own.q;
+	struct arm_smmu_cmd cmds[CMDQ_BATCH_ENTRIES - 1];
+	u32 n, room;
+
+	for (n = 0; n < ARRAY_SIZE(cmds); n++)
+		cmds[n] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+	/* As who looks for room does: this CPU may not wait for it here */
+	WRITE_ONCE(q->llq.cons, hw_position(hw_cons(&hw->own)));
+	room = (1U << SMMU_QUEUE_SHIFT) -
+	       hw_position(q->llq.prod - q->llq.cons);
+	for (; room; room -= n) {
+		n = min_t(u32, room, ARRAY_SIZE(cmds));
+		__arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, n,
+					      false);
 	}
 }
 
 static void smmu_hardware(struct arm_smmu_device *smmu)
 {
 	struct smmu_hw *hw = smmu_hw;
-	bool irq;
+	bool irq, crowded;
 
 	if (!hw || smmu != &the_smmu)
 		return;
@@ -298,7 +327,11 @@ static void smmu_hardware(struct arm_smmu_device *smmu)
 		iq_look(hw->fx);
 		irq = hw->raised;
 		hw->raised = false;
+		crowded = hw->crowded;
+		hw->crowded = false;
 	}
+	if (crowded)
+		hw_crowd(hw);
 #ifdef CONFIG_TEGRA241_CMDQV
 	if (irq)
 		smmu_kunit_cmdqv_irq();
@@ -618,6 +651,7 @@ static void smmu_test_aliases(struct kunit *test)
 
 struct smmu_producer {
 	struct iq_dev *d;
+	struct iq_dev *also;
 	int ret;
 	bool allowed;
 	struct completion done;
@@ -626,12 +660,26 @@ struct smmu_producer {
 static int smmu_produce(void *data)
 {
 	struct smmu_producer *p = data;
-	struct arm_smmu_cmd cmd = atc_inv(p->d);
+	struct arm_smmu_cmd cmds[2] = {
+		atc_inv(p->d), atc_inv(p->also ?: p->d)
+	};
 
-	p->ret = issue(&cmd, 1);
+	p->ret = issue(cmds, p->also ? 2 : 1);
 	p->allowed = iq_may_translate(&p->d->fx->dev[IQ_BROKEN]);
 	complete(&p->done);
 	return 0;
+}
+
+/* On another CPU than this one, on which the caller stays */
+static void smmu_producer_start(struct kunit *test, struct smmu_producer *p)
+{
+	struct task_struct *task;
+
+	init_completion(&p->done);
+	task = kthread_create(smmu_produce, p, "iq-producer");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
 }
 
 /* Two CPUs queue a list each before the hardware goes on; one device is mute */
@@ -640,17 +688,12 @@ static void smmu_produce_beside(struct kunit *test, struct smmu_producer *p,
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct smmu_hw *hw = the_hw(test);
-	struct task_struct *task;
 
-	init_completion(&p->done);
 	migrate_disable();
 	WRITE_ONCE(d->mute, true);
 	scoped_guard(raw_spinlock_irqsave, &hw->lock)
 		hw->hold_syncs = 2;
-	task = kthread_create(smmu_produce, p, "iq-producer");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
-	wake_up_process(task);
+	smmu_producer_start(test, p);
 	KUNIT_EXPECT_EQ(test, issue(cmds, n), 0);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	migrate_enable();
@@ -679,6 +722,53 @@ static void smmu_test_two_producers(struct kunit *test)
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
 	}
+}
+
+/* While this CPU asks, nobody else does: what is asked is asked alone */
+static void smmu_test_asked_alone(struct kunit *test)
+{
+	struct smmu_unit *unit = smmu_unit(&the_smmu);
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_producer p = { .d = d, .also = o };
+	struct smmu_hw *hw = the_hw(test);
+	int i, k, asked;
+
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	for (i = 0; i < 2; i++) {
+		asked = atomic_read(&o->asked);
+		/* The first one has queued both, and the second one comes later */
+		scoped_guard(raw_spinlock_irqsave, &hw->lock)
+			hw->hold_syncs = i ? 0 : 2;
+		if (i)
+			atomic_set(&unit->narrower, smp_processor_id());
+		smmu_producer_start(test, &p);
+		for (k = 0; !i && k < 5000 && hw_prod(&hw->own) == hw_cons(&hw->own); k++)
+			usleep_range(500, 1000);
+		atomic_set(&unit->narrower, smp_processor_id());
+		scoped_guard(raw_spinlock_irqsave, &hw->lock)
+			hw->hold_syncs = 0;
+		for (k = 0; k < 5000 && !READ_ONCE(hw->errors); k++)
+			usleep_range(500, 1000);
+		/* In the list of both; and alone, before the second round */
+		KUNIT_EXPECT_EQ(test, hw->errors, 1 + i);
+		/* Long enough to do what it should not */
+		msleep(50);
+		KUNIT_EXPECT_FALSE(test, completion_done(&p.done));
+		KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + !i);
+		atomic_set_release(&unit->narrower, -1);
+		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+		KUNIT_EXPECT_EQ(test, p.ret, 0);
+		KUNIT_EXPECT_FALSE(test, p.allowed);
+		KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + 2 - i);
+		WRITE_ONCE(d->fenced, true);
+		iq_await_state(test, d, "quarantined");
+		iq_settle(d);
+	}
+	migrate_enable();
+	iq_expect_state(test, o, "healthy");
+	iq_recover(test, d);
 }
 
 /* A full queue has many commands of others in it */
@@ -774,6 +864,39 @@ static void smmu_test_scrub(struct kunit *test)
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
 	}
+}
+
+/*
+ * At each timeout the queue is so full that nobody can say what stood under the
+ * failed CMD_SYNC: who fails again and again, alone, is accused after all.
+ */
+static void smmu_test_crowded(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	int asked = atomic_read(&d->asked);
+
+	hw->crowds = UINT_MAX;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+	/* In vain by the flush, and then as often as it is allowed to */
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1 + 8);
+	KUNIT_EXPECT_EQ(test, hw->errors, 1 + 8);
+	hw->crowds = 0;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+
+	/* One that fails a few times is asked until it answers, or is seen */
+	hw->crowds = 3;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+	iq_recover(test, d);
+	hw->crowds = 3;
+	d->mute_times = 3;
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 2);
 }
 
 #ifdef CONFIG_TEGRA241_CMDQV
@@ -1002,6 +1125,11 @@ static void smmu_test_ats_always_on(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+static void smmu_test_back_without_ats(struct kunit *test)
+{
+	iq_back_without_ats(test, smmu_quarantine_ops()->identity_domain);
+}
+
 static void smmu_test_ste(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -1087,6 +1215,49 @@ static void smmu_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	iq_expect_in_service(test, d);
 }
 
+/* It says that somebody did not answer, and nothing any more; perhaps @later */
+static void smmu_falls_silent(struct kunit *test, bool later)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	u16 command;
+	int i;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	hw->falls_silent = !later;
+	hw->falls_silent_later = later;
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, smmu_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_FALSE(test, command & PCI_COMMAND_MASTER);
+	/* Each command of the work may cost the driver's own second */
+	for (i = 0; i < 5 && !iq_wait_state(d, "quarantined"); i++)
+		;
+	iq_await_state(test, d, "quarantined");
+	hw->falls_silent = false;
+	hw->falls_silent_later = false;
+	WRITE_ONCE(hw->silent, false);
+	smmu_hardware(&the_smmu);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+static void smmu_test_silent_in_flush(struct kunit *test)
+{
+	smmu_falls_silent(test, false);
+}
+
+/* The flush itself is over: what nobody hears of is the fence */
+static void smmu_test_silent_in_fence(struct kunit *test)
+{
+	smmu_falls_silent(test, true);
+}
+
 static void smmu_test_silent_none(struct kunit *test)
 {
 	smmu_silent(test, IOMMU_LAST_RESORT_NONE);
@@ -1128,6 +1299,231 @@ static void smmu_test_silent_full(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
 }
 
+static void smmu_test_silent_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+
+	iq_silent_reset(test, d, &hw->silent);
+	WRITE_ONCE(hw->silent, false);
+	smmu_hardware(&the_smmu);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* With the quarantine off it is the driver's second that counts, as ever */
+static void smmu_test_silent_off(struct kunit *test)
+{
+	struct arm_smmu_cmd cmd = atc_inv(iq_the(test, IQ_OTHER));
+	struct smmu_quarantine_wait wait = {};
+	struct smmu_hw *hw = the_hw(test);
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	iq_policy(Q_POLICY_OFF);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_EXPECT_EQ(test, issue(&cmd, 1), -ETIMEDOUT);
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_drop(&the_smmu, &the_smmu.cmdq,
+						      &wait));
+	WRITE_ONCE(hw->silent, false);
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+}
+
+/* An SMMU that has never had a device with ATS is none of ours */
+static void smmu_test_not_ours(struct kunit *test)
+{
+	struct arm_smmu_cmd cmd = atc_inv(iq_the(test, IQ_OTHER));
+	struct smmu_quarantine_wait wait = {};
+	struct arm_smmu_queue_poll qp = {};
+	struct arm_smmu_device *smmu;
+	u64 evt[EVTQ_ENT_DWORDS] = { FIELD_PREP(EVTQ_0_ID, 0x07) };
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	smmu = kunit_kzalloc(test, sizeof(*smmu), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, smmu);
+	KUNIT_EXPECT_EQ(test, __smmu_quarantine_filter(smmu, &cmd, 1, &wait), 1);
+	KUNIT_EXPECT_EQ(test, __smmu_quarantine_settle(smmu, &cmd, 1, &wait,
+						       -ETIMEDOUT), -ETIMEDOUT);
+	KUNIT_EXPECT_EQ(test, __smmu_quarantine_poll(smmu, &smmu->cmdq, &qp),
+			-ETIMEDOUT);
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_drop(smmu, &smmu->cmdq, &wait));
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_muted(smmu, evt));
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
+}
+
+/* Only what a fenced device makes at full rate is not printed */
+static void smmu_test_muted(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	static const struct {
+		u8 id;
+		bool ats;
+	} events[] = {
+		{ 0x05, true },		/* F_BAD_ATS_TREQ */
+		{ 0x07, true },		/* F_TRANSL_FORBIDDEN */
+		{ 0x02, false },	/* C_BAD_STREAMID */
+		{ 0x10, false },	/* F_TRANSLATION */
+	};
+	u64 evt[EVTQ_ENT_DWORDS] = {};
+	int i, state;
+
+	for (state = 0; state < 3; state++) {
+		if (state == 1)
+			iq_break(test, d);
+		if (state == 2) {
+			iq_await_state(test, d, "quarantined");
+			iq_recover(test, d);
+		}
+		for (i = 0; i < ARRAY_SIZE(events); i++) {
+			evt[0] = FIELD_PREP(EVTQ_0_ID, events[i].id) |
+				 FIELD_PREP(EVTQ_0_SID, d->sid);
+			KUNIT_EXPECT_EQ_MSG(test, smmu_quarantine_muted(&the_smmu, evt),
+					    state == 1 && events[i].ats,
+					    "event %#x", events[i].id);
+			/* Of somebody whom nobody knows, and of a neighbour */
+			evt[0] = FIELD_PREP(EVTQ_0_ID, events[i].id) |
+				 FIELD_PREP(EVTQ_0_SID, 0xfff8);
+			KUNIT_EXPECT_FALSE(test, smmu_quarantine_muted(&the_smmu, evt));
+			evt[0] = FIELD_PREP(EVTQ_0_ID, events[i].id) |
+				 FIELD_PREP(EVTQ_0_SID,
+					    iq_the(test, IQ_BROKEN)->sid);
+			KUNIT_EXPECT_FALSE(test, smmu_quarantine_muted(&the_smmu, evt));
+		}
+	}
+}
+
+/* A batch of device-TLB invalidations that is full is sent with a CMD_SYNC */
+static void smmu_test_batch(struct kunit *test)
+{
+	struct arm_smmu_cmdq_batch *batch;
+
+	batch = kunit_kzalloc(test, sizeof(*batch), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, batch);
+	batch->cmds[0] = atc_inv(iq_the(test, IQ_OTHER));
+	batch->num = CMDQ_BATCH_ENTRIES - 1;
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_force_sync(batch));
+	batch->num = CMDQ_BATCH_ENTRIES;
+	KUNIT_EXPECT_TRUE(test, smmu_quarantine_force_sync(batch));
+	iq_policy(Q_POLICY_OFF);
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_force_sync(batch));
+	iq_policy(Q_POLICY_QUARANTINE);
+	batch->cmds[0] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_force_sync(batch));
+}
+
+static int issue_nothing(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq,
+			 struct arm_smmu_cmd *cmds, int n, bool sync)
+{
+	return 0;
+}
+
+static int issue_in_vain(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq,
+			 struct arm_smmu_cmd *cmds, int n, bool sync)
+{
+	return -ETIMEDOUT;
+}
+
+/* What a guest is told of what it has sent */
+static void smmu_test_issue_user(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct arm_smmu_cmd cmds[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		cmds[0] = atc_inv(d);
+		cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
+		/* The queue's own error comes first, whatever the device is */
+		KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 2,
+								 issue_in_vain),
+				-ETIMEDOUT);
+		KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 2,
+								 arm_smmu_cmdq_issue_cmdlist),
+				i ? -EIO : 0);
+		if (!i)
+			iq_break_and_wait(test, d);
+	}
+	/* Without ATS there is nobody to be fenced */
+	iq_unplug(d);
+	cmds[0] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
+	KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 1,
+							 arm_smmu_cmdq_issue_cmdlist), 0);
+	cmds[0] = atc_inv(d);
+	d->mute = false;
+	KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 1,
+							 issue_nothing), 0);
+}
+
+/* Only told: two were asked, and nobody can say whose timeout it was */
+static void smmu_test_report_nobody(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[2] = { atc_inv(d), atc_inv(o) };
+
+	iq_policy(Q_POLICY_REPORT);
+	d->mute_times = 1;
+	KUNIT_EXPECT_EQ(test, issue(cmds, 2), 0);
+	KUNIT_EXPECT_EQ(test, hw->errors, 1);
+	KUNIT_EXPECT_FALSE(test, hw_error_active(&hw->own));
+	iq_settle(d);
+	iq_settle(o);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
+	iq_expect_state(test, d, "healthy");
+	iq_expect_state(test, o, "healthy");
+}
+
+/* What fences and lifts one device never takes another one for it */
+static void smmu_test_same_id(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_dev *o = iq_the(test, IQ_BROKEN);
+	struct xarray *devs = &smmu_unit(&the_smmu)->devs;
+	void *other = xa_load(devs, o->sid);
+
+	iq_unplug(d);
+	KUNIT_ASSERT_EQ(test, xa_err(xa_store(devs, d->sid, other, GFP_KERNEL)), 0);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_PTR_EQ(test, xa_load(devs, d->sid), other);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+
+	iq_break_and_wait(test, o);
+	iq_expect_not_lifted(test, d, o);
+	iq_unplug(d);
+	KUNIT_EXPECT_PTR_EQ(test, xa_load(devs, d->sid), other);
+	iq_expect_shut_out(test, o);
+	xa_erase(devs, d->sid);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	iq_expect_in_service(test, d);
+	iq_recover(test, o);
+	iq_expect_in_service(test, o);
+}
+
+/* An SMMU that does not do ATS: neither asked nor fenced */
+static void smmu_test_no_ats(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		iq_unplug(d);
+		if (i)
+			the_smmu.features |= ARM_SMMU_FEAT_ATS;
+		else
+			the_smmu.features &= ~ARM_SMMU_FEAT_ATS;
+		KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+		KUNIT_EXPECT_EQ(test, iq_ats_on(d), i);
+		KUNIT_EXPECT_EQ(test, iq_may_translate(d), i);
+		KUNIT_EXPECT_EQ(test, !!xa_load(&smmu_unit(&the_smmu)->devs, d->sid), i);
+	}
+	iq_expect_in_service(test, d);
+}
+
 /* Without the check of translated requests no entry could shut it out */
 static void smmu_test_no_check(struct kunit *test)
 {
@@ -1139,6 +1535,13 @@ static void smmu_test_no_check(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
 	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+
+	/* Nobody is fenced: as without the quarantine, and without a word */
+	iq_unplug(d);
+	iq_policy(Q_POLICY_REPORT);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
 }
 
 static struct kunit_case smmu_cases[] = {
@@ -1149,9 +1552,17 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_sev),
 	KUNIT_CASE(smmu_test_aliases),
 	KUNIT_CASE(smmu_test_two_producers),
+	KUNIT_CASE(smmu_test_asked_alone),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
 	KUNIT_CASE(smmu_test_scrub),
+	KUNIT_CASE(smmu_test_crowded),
+	KUNIT_CASE(smmu_test_muted),
+	KUNIT_CASE(smmu_test_batch),
+	KUNIT_CASE(smmu_test_issue_user),
+	KUNIT_CASE(smmu_test_report_nobody),
+	KUNIT_CASE(smmu_test_same_id),
+	KUNIT_CASE(smmu_test_not_ours),
 #ifdef CONFIG_TEGRA241_CMDQV
 	KUNIT_CASE(smmu_test_vcmdq_poller),
 	KUNIT_CASE(smmu_test_vcmdq_irq),
@@ -1160,11 +1571,18 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_guest),
 #endif
 	KUNIT_CASE(smmu_test_ats_always_on),
+	KUNIT_CASE(smmu_test_back_without_ats),
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_ste_transitions),
+	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(smmu_test_silent_in_flush),
+	KUNIT_CASE(smmu_test_silent_in_fence),
 	KUNIT_CASE(smmu_test_silent_none),
 	KUNIT_CASE(smmu_test_silent_busmaster),
 	KUNIT_CASE(smmu_test_silent_full),
+	KUNIT_CASE(smmu_test_silent_reset),
+	KUNIT_CASE(smmu_test_silent_off),
+	KUNIT_CASE(smmu_test_no_ats),
 	KUNIT_CASE(smmu_test_no_check),
 	{}
 };

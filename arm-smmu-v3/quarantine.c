@@ -90,6 +90,14 @@ static struct smmu_dev *smmu_find(struct arm_smmu_device *smmu, u32 sid)
 	return unit ? xa_load(&unit->devs, sid) : NULL;
 }
 
+/* Unless another device has got hold of its stream id */
+static struct smmu_dev *smmu_of(struct arm_smmu_master *master)
+{
+	struct smmu_dev *sdev = smmu_find(master->smmu, master->streams[0].id);
+
+	return sdev && sdev->master == master ? sdev : NULL;
+}
+
 static bool smmu_is_fenced(struct smmu_dev *sdev)
 {
 	return atomic_read(&sdev->state) >= SMMU_FENCING;
@@ -149,6 +157,17 @@ static void smmu_accuse(struct smmu_dev *sdev, enum iommu_broken_cause cause,
 	/* Pairs with atomic_read_acquire() in smmu_fence_all() */
 	atomic_set_release(&sdev->state, SMMU_FENCING);
 	smmu_update_word();
+}
+
+static void smmu_suspect(struct smmu_dev *sdev)
+{
+	/* One with regard to an accusation, so that it is counted right */
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	if (atomic_cmpxchg(&sdev->state, SMMU_HEALTHY, SMMU_SUSPECT) ==
+	    SMMU_HEALTHY) {
+		smmu_unhealthy++;
+		smmu_update_word();
+	}
 }
 
 /* ---- where the error is noticed ---- */
@@ -943,11 +962,15 @@ static int smmu_quarantine_verify(struct device *dev)
 		return 0;
 
 	guard(rcu)();
-	sdev = smmu_find(master->smmu, master->streams[0].id);
+	sdev = smmu_of(master);
 	if (!sdev)
 		return 0;
+	/* Without ATS there is nothing to ask, and nothing to fear */
+	if (!master->ats_enabled)
+		return smmu_is_fenced(sdev) ? -ETIMEDOUT : 0;
 	/* It may be here by the administrator's request, never having failed */
-	if (master->ats_enabled && !smmu_is_fenced(sdev))
+	smmu_suspect(sdev);
+	if (!smmu_is_fenced(sdev))
 		smmu_prove(sdev);
 	return atomic_read(&sdev->state) == SMMU_HEALTHY ? 0 : -ETIMEDOUT;
 }
@@ -962,7 +985,7 @@ static int __maybe_unused smmu_quarantine_pretend(struct device *dev)
 		return -EOPNOTSUPP;
 
 	guard(rcu)();
-	sdev = smmu_find(master->smmu, master->streams[0].id);
+	sdev = smmu_of(master);
 	if (!sdev)
 		return -ENODEV;
 	scoped_guard(raw_spinlock_irqsave, &smmu_lock)
@@ -1038,8 +1061,9 @@ static int smmu_probe(struct arm_smmu_master *master)
  * smmu_quarantine_probe() - the driver takes on a device
  * @master: the driver's view of it
  *
- * A device for which there is no memory, or whose SMMU does not check translated
- * requests, could not be fenced: it is not given ATS.
+ * A device for which there is no memory, of whose stream ids another one has got
+ * hold, or whose SMMU does not check translated requests, could not be fenced: it
+ * is not given ATS.
  *
  * Context: process, under iommu_probe_device_lock; before the device is attached
  * for the first time.
@@ -1074,8 +1098,8 @@ int smmu_quarantine_probe(struct arm_smmu_master *master)
  */
 bool smmu_quarantine_allows_ats(struct arm_smmu_master *master)
 {
-	return !iommu_quarantine_enabled() ||
-	       smmu_find(master->smmu, master->streams[0].id);
+	guard(rcu)();
+	return !iommu_quarantine_enabled() || smmu_of(master);
 }
 
 /**
@@ -1090,8 +1114,8 @@ void smmu_quarantine_release(struct arm_smmu_master *master)
 	unsigned int i;
 
 	if (master->streams && master->num_streams)
-		sdev = smmu_find(master->smmu, master->streams[0].id);
-	if (!sdev || sdev->master != master)
+		sdev = smmu_of(master);
+	if (!sdev)
 		return;
 	for (i = 0; i < master->num_streams; i++)
 		xa_erase(&sdev->unit->devs, master->streams[i].id);
@@ -1136,7 +1160,7 @@ void smmu_quarantine_reset_device_done(struct device *dev)
 	struct smmu_dev *sdev;
 
 	guard(rcu)();
-	sdev = smmu_find(master->smmu, master->streams[0].id);
+	sdev = smmu_of(master);
 	if (!sdev)
 		return;
 	/*

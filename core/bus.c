@@ -274,6 +274,7 @@ void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked)
 		power_open(q, pdev);
 	quarantine_put(q);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_down);
 
 /**
  * iommu_quarantine_power_up() - a device may be back in D0
@@ -291,3 +292,4 @@ int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc)
 		iommu_quarantine_restoring(pdev);
 	return rc;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_up);

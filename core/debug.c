@@ -5,6 +5,7 @@
  * the backends count.
  */
 
+#include <kunit/visibility.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
@@ -50,6 +51,18 @@ static int hold_work_set(void *data, u64 val)
 	wake_up_all(&hold_wait);
 	return 0;
 }
+
+/* A test's way to the same. Returns how many are held. */
+int quarantine_kunit_hold_work(bool yes)
+{
+	u64 val;
+
+	hold_work_set(NULL, yes);
+	hold_work_get(NULL, &val);
+	return val;
+}
+EXPORT_SYMBOL_IF_KUNIT(quarantine_kunit_hold_work);
+
 DEFINE_DEBUGFS_ATTRIBUTE(hold_work_fops, hold_work_get, hold_work_set, "%llu\n");
 
 static atomic_t fence_hold = ATOMIC_INIT(0);	/* fences to be held */
@@ -95,6 +108,19 @@ static int hold_fence_set(void *data, u64 val)
 		atomic_inc(&fence_release);
 	return 0;
 }
+
+/* So many from now on; 0 lets go of all. Returns how many are held. */
+int quarantine_kunit_hold_fences(int fences)
+{
+	u64 val;
+
+	if (fences >= 0)
+		hold_fence_set(NULL, fences);
+	hold_fence_get(NULL, &val);
+	return val;
+}
+EXPORT_SYMBOL_IF_KUNIT(quarantine_kunit_hold_fences);
+
 DEFINE_DEBUGFS_ATTRIBUTE(hold_fence_fops, hold_fence_get, hold_fence_set,
 			 "%llu\n");
 

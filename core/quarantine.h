@@ -180,5 +180,7 @@ struct device_attribute *quarantine_kunit_attr(const char *name);
 void quarantine_kunit_settle(struct device *dev);
 struct quarantine_options quarantine_kunit_options(struct quarantine_options new);
 int quarantine_kunit_wait_bound(u64 ns);
+int quarantine_kunit_hold_work(bool yes);
+int quarantine_kunit_hold_fences(int fences);
 
 #endif /* __IOMMU_QUARANTINE_CORE_H */

@@ -40,8 +40,11 @@ struct vtd_hw {
 	enum vtd_naming naming;
 	u16 name;
 	unsigned int hold_waits;	/* goes on when so many waits are queued */
+	u8 alias;			/* devfn that the third function uses too */
+	unsigned int aliases;		/* ... and those behind it, so many */
 	bool fetch_all;			/* fetches what follows before it times out */
 	bool silent;			/* completes nothing, says nothing */
+	bool falls_silent;		/* ... from the next timeout on */
 	/* what it has done */
 	bool stopped;			/* ITE is set */
 	int late;			/* sid of one that was not answered, or -1 */
@@ -165,6 +168,7 @@ static void hw_time_out(struct vtd_hw *hw)
 	reg_set(hw, DMAR_FSTS_REG, DMA_FSTS_ITE | FSTS_UNTOUCHED);
 	hw->late = -1;
 	hw->stopped = true;
+	hw->silent |= hw->falls_silent;
 	hw->ites++;
 }
 
@@ -257,6 +261,17 @@ static void vtd_hardware(struct intel_iommu *iommu)
 }
 
 /* ---- lifetime ---- */
+
+/* As the kernel's quirks do it, before the IOMMU sees the function */
+static void vtd_alias_fixup(struct pci_dev *pdev)
+{
+	struct vtd_hw *hw = vtd_hw;
+
+	if (hw && hw->aliases && pdev->bus->sysdata == hw->fx->bus->sysdata &&
+	    pdev->devfn == hw->fx->dev[IQ_OTHER].devfn)
+		pci_add_dma_alias(pdev, hw->alias, hw->aliases);
+}
+DECLARE_PCI_FIXUP_HEADER(PCI_VENDOR_ID_REDHAT, 0x0fff, vtd_alias_fixup);
 
 static int vtd_start(struct iq_fixture *fx, bool scalable)
 {
@@ -665,6 +680,8 @@ static void vtd_test_aborted_innocent(struct kunit *test)
 static void vtd_test_scrub(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	int answered = atomic_read(&o->answered);
 	struct vtd_hw *hw = the_hw(test);
 	struct vtd_producer p = { .count = 2 };
 	struct qi_desc desc;
@@ -672,8 +689,9 @@ static void vtd_test_scrub(struct kunit *test)
 	migrate_disable();
 	hw->hold_waits = 2;
 	WRITE_ONCE(d->mute, true);
+	/* ... of which what is for others stays */
 	devtlb_desc(d, &p.desc[0]);
-	devtlb_desc(d, &p.desc[1]);
+	devtlb_desc(o, &p.desc[1]);
 	vtd_producer_start(test, &p);
 	devtlb_desc(d, &desc);
 	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
@@ -684,6 +702,8 @@ static void vtd_test_scrub(struct kunit *test)
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_EQ(test, hw->ites, 1);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
+	iq_expect_state(test, o, "healthy");
 }
 
 /* As many as fit into the queue */
@@ -779,6 +799,26 @@ static void vtd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	vtd_active_before++;
 }
 
+/* It says who it is, and nothing any more: the fence itself has no answer */
+static void vtd_test_silent_in_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	hw->falls_silent = true;
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, vtd_allows(d));
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout");
+	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
+	vtd_active_before++;
+}
+
 static void vtd_test_silent_none(struct kunit *test)
 {
 	vtd_silent(test, IOMMU_LAST_RESORT_NONE);
@@ -796,12 +836,136 @@ static void vtd_test_named_nobody(struct kunit *test)
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
 	struct vtd_hw *hw = the_hw(test);
 	struct qi_desc desc;
+	int i;
 
 	iq_unplug(d);
-	devtlb_desc(d, &desc);
-	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
-	iq_expect_in_service(test, o);
-	vtd_active_before = atomic_read(&intel_quarantine_active);
+	WRITE_ONCE(d->mute, true);
+	for (i = 0; i < 2; i++) {
+		hw->naming = i ? NAME_SID : NAME_ZERO;
+		devtlb_desc(d, &desc);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+		KUNIT_EXPECT_EQ(test, hw->ites, i + 1);
+		iq_expect_in_service(test, o);
+		/* From now on nothing for it gets as far as the hardware */
+		KUNIT_EXPECT_EQ(test, atomic_read(&intel_quarantine_active),
+				vtd_active_before + 1);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+		KUNIT_EXPECT_EQ(test, hw->ites, i + 1);
+		atomic_dec(&intel_quarantine_active);
+	}
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
+}
+
+static void vtd_test_back_without_ats(struct kunit *test)
+{
+	iq_back_without_ats(test, intel_iommu_ops.identity_domain);
+}
+
+/* A reset while it says nothing; it never comes back */
+static void vtd_test_silent_reset(struct kunit *test)
+{
+	struct vtd_hw *hw = the_hw(test);
+
+	iq_silent_reset(test, iq_the(test, IQ_OTHER), &hw->silent);
+	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
+	vtd_active_before++;
+}
+
+static void vtd_alias(struct kunit *test, u8 devfn, unsigned int n)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	iq_unplug(d);
+	hw->alias = devfn;
+	hw->aliases = n;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+}
+
+/* A device that uses two ids is fenced by both, and comes back with both */
+static void vtd_test_alias(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct context_entry *context;
+	u64 before, ats;
+
+	vtd_alias(test, PCI_DEVFN(3, 0), 1);
+	iq_expect_in_service(test, d);
+	context = hw_context(hw, PCI_DEVID(d->fx->busnr, PCI_DEVFN(3, 0)));
+	KUNIT_ASSERT_NOT_NULL(test, context);
+	before = context->lo;
+	KUNIT_EXPECT_EQ(test, before & (1 | BIT_ULL(1)), 1);
+	ats = sm_supported(&hw->iommu) ? before & BIT_ULL(2) : 0;
+
+	/* By the fence, not by the work that blocks it soon after */
+	iq_hold_work(true);
+	iq_break(test, d);
+	KUNIT_EXPECT_NE(test, context->lo & BIT_ULL(1), 0);
+	KUNIT_EXPECT_EQ(test, context->lo & ats, 0);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, context->lo, before);
+	iq_expect_in_service(test, d);
+}
+
+/* One with more ids than can be fenced gets no ATS, and leaves no trace */
+static void vtd_test_aliases(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	vtd_alias(test, PCI_DEVFN(16, 0), 16);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_NULL(test, vtd_find(&hw->iommu, d->sid));
+	/* As ever where nobody is fenced */
+	iq_policy(Q_POLICY_REPORT);
+	vtd_alias(test, PCI_DEVFN(16, 0), 16);
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	iq_policy(Q_POLICY_QUARANTINE);
+	vtd_alias(test, 0, 0);
+	iq_expect_in_service(test, d);
+}
+
+/* An id that two devices use: the second one gets no ATS */
+static void vtd_test_same_id(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_dev *o = iq_the(test, IQ_BROKEN);
+	struct vtd_hw *hw = the_hw(test);
+	struct vtd_dev *vdev;
+
+	scoped_guard(rcu)
+		vdev = vtd_find(&hw->iommu, o->sid);
+	vtd_alias(test, o->devfn, 1);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	scoped_guard(rcu) {
+		KUNIT_EXPECT_NULL(test, vtd_find(&hw->iommu, d->sid));
+		KUNIT_EXPECT_PTR_EQ(test, vtd_find(&hw->iommu, o->sid), vdev);
+	}
+
+	/* The other way round: what is found by an id need not be whose it is */
+	iq_unplug(o);
+	vtd_alias(test, o->devfn, 1);
+	iq_expect_in_service(test, d);
+	scoped_guard(rcu)
+		vdev = vtd_find(&hw->iommu, d->sid);
+	KUNIT_ASSERT_EQ(test, iq_plug(o), 0);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(o));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, vtd_find(&hw->iommu, o->sid), vdev);
+	iq_break_and_wait(test, d);
+	iq_expect_not_lifted(test, o, d);
+	iq_unplug(o);
+	scoped_guard(rcu)
+		KUNIT_EXPECT_PTR_EQ(test, vtd_find(&hw->iommu, o->sid), vdev);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
 }
 
 static struct kunit_case vtd_cases[] = {
@@ -816,9 +980,16 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_scrub),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
+	KUNIT_CASE(vtd_test_alias),
+	KUNIT_CASE(vtd_test_aliases),
+	KUNIT_CASE(vtd_test_same_id),
 	KUNIT_CASE(vtd_test_named_nobody),
+	KUNIT_CASE(vtd_test_back_without_ats),
+	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(vtd_test_silent_in_fence),
 	KUNIT_CASE(vtd_test_silent_none),
 	KUNIT_CASE(vtd_test_silent_busmaster),
+	KUNIT_CASE(vtd_test_silent_reset),
 	{}
 };
 
@@ -834,6 +1005,9 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_mixed_batch),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_scalable),
+	KUNIT_CASE(vtd_test_alias),
+	KUNIT_CASE(vtd_test_aliases),
+	KUNIT_CASE(vtd_test_same_id),
 	{}
 };
 

@@ -94,6 +94,15 @@ VISIBLE_IF_KUNIT struct vtd_dev *vtd_find(struct intel_iommu *iommu, u16 sid)
 	return xa_load(&vtd_devs, vtd_key(iommu, sid));
 }
 
+/* Unless another device has got hold of its source id, as its DMA alias */
+static struct vtd_dev *vtd_of(struct device_domain_info *info)
+{
+	struct vtd_dev *vdev = vtd_find(info->iommu,
+					PCI_DEVID(info->bus, info->devfn));
+
+	return vdev && vdev->info == info ? vdev : NULL;
+}
+
 /* Source id of a device-TLB invalidation, or -1 for any other descriptor */
 static int vtd_devtlb_sid(const struct qi_desc *desc)
 {
@@ -935,11 +944,10 @@ void intel_quarantine_probe(struct device_domain_info *info)
 void intel_quarantine_release(struct device_domain_info *info)
 {
 	struct intel_iommu *iommu = info->iommu;
-	struct vtd_dev *vdev;
+	struct vtd_dev *vdev = vtd_of(info);
 	unsigned int i;
 
-	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
-	if (!vdev || vdev->info != info)
+	if (!vdev)
 		return;
 	for (i = 0; i < vdev->nr_sids; i++)
 		xa_erase(&vtd_devs, vtd_key(iommu, vdev->sids[i].sid));
@@ -987,7 +995,7 @@ void intel_quarantine_reset_device_done(struct device *dev)
 	u64 lo;
 
 	guard(rcu)();
-	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
+	vdev = vtd_of(info);
 	if (!vdev)
 		return;
 
@@ -1040,7 +1048,7 @@ static int intel_quarantine_verify(struct device *dev)
 		return 0;
 
 	guard(rcu)();
-	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
+	vdev = vtd_of(info);
 	if (!vdev)
 		return 0;
 	/* It may be here by the administrator's request, never having failed */
@@ -1063,7 +1071,7 @@ static int __maybe_unused intel_quarantine_pretend(struct device *dev)
 		return -EOPNOTSUPP;
 
 	guard(rcu)();
-	vdev = vtd_find(iommu, PCI_DEVID(info->bus, info->devfn));
+	vdev = vtd_of(info);
 	if (!vdev)
 		return -ENODEV;
 	scoped_guard(raw_spinlock_irqsave, &iommu->qi->q_lock)

@@ -3,6 +3,7 @@
 # kunit.sh [OPTION]... x86_64|arm64|um|um-modules|all...
 #   --filter GLOB      only these suites or suites.tests, as kunit.py takes them
 #   --build-only       build, run nothing
+#   --coverage         count lines and branches of our own C, see kunit-coverage.py
 #
 # Builds the grafted kernel with the KUnit tests of every folder that the
 # architecture has, and runs them with the kernel's own tools/testing/kunit/.
@@ -16,11 +17,12 @@ set -euo pipefail
 
 usage()
 {
-	die "usage: kunit.sh [--filter GLOB] [--build-only] x86_64|arm64|um|um-modules|all..."
+	die "usage: kunit.sh [--filter GLOB] [--build-only] [--coverage] x86_64|arm64|um|um-modules|all..."
 }
 
 filter=
 build_only=
+coverage=
 archs=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -29,6 +31,7 @@ while [ $# -gt 0 ]; do
 		filter=$2
 		shift ;;
 	--build-only) build_only=1 ;;
+	--coverage) coverage=1 ;;
 	x86_64|arm64|um|um-modules) archs+=("$1") ;;
 	all) archs+=(um um-modules x86_64 arm64) ;;
 	*) usage ;;
@@ -36,15 +39,24 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ ${#archs[@]} -gt 0 ] || usage
+if [ -n "$coverage" ]; then
+	[ -z "$filter$build_only" ] || usage
+	for arch in "${archs[@]}"; do
+		[[ $arch != um* ]] || die "coverage is of the kernels that have the drivers: x86_64, arm64"
+	done
+fi
 
 "$IQ_ROOT/scripts/sources.sh" kernel
 plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 id=$(basename "$plain_src")
 src=$IQ_CACHE/grafted/src/$id
 
+# Folders whose objects have code of ours in them, headers included
+counted="drivers/iommu drivers/iommu/amd drivers/iommu/intel drivers/iommu/arm/arm-smmu-v3 drivers/iommu/quarantine/%"
+
 build()
 {
-	local arch=$1 name=kunit fragments targets
+	local arch=$1 name=kunit fragments targets set=()
 
 	case $arch in
 	x86_64)
@@ -61,8 +73,14 @@ build()
 		targets="linux modules"
 		name=kunit-modules ;;
 	esac
+	if [ -n "$coverage" ]; then
+		name=kunit-coverage
+		# shellcheck disable=SC2016 # for make
+		set=(--set 'GCOV_PROFILE=$(if $(filter $(IQ_COUNTED),$(obj)),y)'
+		     --set "IQ_COUNTED=$counted")
+	fi
 	arch=${arch/x86_64/x86}
-	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch%-modules}" \
+	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch%-modules}" "${set[@]}" \
 		--fragments "$fragments" --name "$name" --targets "$targets"
 }
 
@@ -87,7 +105,12 @@ run()
 		PATH=$(dirname "$("$IQ_ROOT/scripts/build-qemu.sh")"):$PATH
 		args=(--qemu_config "$IQ_ROOT/tests/kunit/$arch.py") ;;
 	esac
-	[ ${#modules[@]} = 0 ] ||
+	if [ -n "$coverage" ]; then
+		# Do not end with the tests, but go on to init
+		export IQ_KARGS=kunit_shutdown=none
+		args+=(--qemu_args "-initrd $out/initramfs.cpio")
+	fi
+	[ -z "$coverage${modules[*]}" ] ||
 		/usr/bin/python3 -B "$IQ_ROOT/tests/kunit/initramfs.py" "$(cross "$arch")" \
 			"$out/initramfs.cpio" "${modules[@]}"
 	# What was built is not configured again: exec takes it as it is. What
@@ -101,6 +124,7 @@ run()
 }
 
 logs=()
+counters=()
 for arch in "${archs[@]}"; do
 	obj=$(build "$arch")
 	[ -n "$build_only" ] && continue
@@ -108,8 +132,17 @@ for arch in "${archs[@]}"; do
 	run "$arch" "$obj"
 	say "$arch: booted and ran in $((EPOCHSECONDS - start)) s, see $IQ_CACHE/out/kunit/$arch"
 	logs+=("$arch=$IQ_CACHE/out/kunit/$arch/boot.log")
+	counters+=("$arch=$(cross "$arch")gcov=$obj=$IQ_CACHE/out/kunit/$arch/boot.log")
 done
 [ -z "$build_only" ] || exit 0
+if [ -n "$coverage" ]; then
+	# Counters of a run that failed say nothing
+	/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" "${logs[@]}" >&2
+	/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-coverage.py" \
+		--work "$IQ_CACHE/out/kunit/coverage" "${counters[@]}" |
+		tee "$IQ_CACHE/out/kunit/coverage.ktap"
+	exit
+fi
 /usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" ${filter:+--partial} \
 	--junit "$IQ_CACHE/out/kunit/junit.xml" "${logs[@]}" |
 	tee "$IQ_CACHE/out/kunit/results.ktap"

@@ -13,10 +13,14 @@
 
 #include <kunit/device.h>
 #include <kunit/run-in-irq-context.h>
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/iommu-quarantine.h>
+#include <linux/kthread.h>
 #include <linux/lockdep.h>
+#include <linux/notifier.h>
 #include <linux/pci.h>
+#include <linux/sched/isolation.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <trace/events/printk.h>
@@ -586,6 +590,78 @@ static void iq_body_report_after_reset(struct kunit *test)
 	iq_expect_shut_out(test, d);
 }
 
+/*
+ * A device that answers nothing when the bracket opens cannot be marked: what
+ * the kernel has turned on counts. If that is nothing there is no proof.
+ */
+static void iq_body_gone_before_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	iq_break_and_wait(test, d);
+	for (i = 0; i < 2; i++) {
+		if (i)
+			pci_set_master(d->pdev);
+		d->gone = true;
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+		d->gone = false;
+		iq_do_flr(d);
+		if (i)
+			WRITE_ONCE(d->fenced, false);
+		iommu_quarantine_reset_done(d->pdev, false, 0);
+		iq_await_state(test, d, i ? "healthy" : "quarantined");
+	}
+	iq_settle(d);
+	iq_expect_in_service(test, d);
+}
+
+/* Interrupt Disable proves nothing where it is hardwired: MSI-X is masked */
+static void iq_body_proof_msix(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	d->no_intx = true;
+	iq_break_and_wait(test, d);
+	d->flr_idle = true;
+	iq_reset(d);
+	iq_settle(d);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	d->flr_idle = false;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* To a low-power state and back, which may reset it */
+static void iq_body_power(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+
+	/* No bracket for one that is in service */
+	iommu_quarantine_power_down(o->pdev, false);
+	iq_expect_in_service(test, o);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(o->pdev, false, 0), 0);
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_power_down(d->pdev, true);
+	iq_expect_state(test, d, "quarantined");
+	iommu_quarantine_power_down(d->pdev, false);
+	/* D3cold after D3hot */
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "resetting");
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, -EIO), -EIO);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, true, 0), 0);
+	iq_expect_state(test, d, "resetting");
+	iq_expect_shut_out(test, d);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+	iq_settle(d);
+	iq_expect_in_service(test, d);
+}
+
 /* ---- resets of buses ---- */
 
 static void iq_body_bus_reset(struct kunit *test)
@@ -776,7 +852,94 @@ static void iq_body_vf_reset(struct kunit *test)
 	iq_recover(test, pf);
 }
 
+/*
+ * The blocking domain cannot be attached: the reset happens all the same, while
+ * nobody is held back, and proves nothing.
+ */
+static void iq_body_bus_unblocked(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+
+	iq_blocking_fails(d, true);
+	iq_break(test, d);
+	iq_await_state(test, d, "failed");
+	iq_settle(d);
+	iommu_quarantine_bus_prepare(port);
+	iq_expect_state(test, d, "failed");
+	iq_expect_shut_out(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+	iq_expect_state(test, d, "failed");
+
+	/* The same on the way to D3 */
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "failed");
+	iq_do_flr(d);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+	iq_expect_state(test, d, "failed");
+	iq_expect_shut_out(test, d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+
+	iq_blocking_fails(d, false);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+}
+
+/* A reset below another port is nobody's here, nor the end of a recovery */
+static void iq_body_bus_elsewhere(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+	struct pci_bus *ours = port->subordinate, *elsewhere;
+	int i;
+
+	elsewhere = kunit_kzalloc(test, sizeof(*elsewhere), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, elsewhere);
+	iq_break_and_wait(test, d);
+	for (i = 0; i < 2; i++) {
+		/* One with something else below it, and one with nothing */
+		port->subordinate = i ? NULL : elsewhere;
+		iommu_quarantine_bus_prepare(port);
+		iq_expect_state(test, d, "quarantined");
+		iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+		iq_do_flr(d);
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+		iommu_quarantine_recovery_end(port);
+		iq_expect_state(test, d, "quarantined");
+	}
+	/* No bracket was left open by a reset */
+	port->subordinate = ours;
+	iommu_quarantine_recovery_end(port);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+}
+
 /* ---- an IOMMU that says nothing any more ---- */
+
+/*
+ * A reset while the IOMMU is @silent: who was not asked has not answered, and so
+ * is not announced as recovered.
+ */
+static void __maybe_unused iq_silent_reset(struct kunit *test, struct iq_dev *d,
+					   bool *silent)
+{
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	/* The backend knows of no fault of it */
+	KUNIT_ASSERT_EQ(test, iq_store(d, "quarantine", "1"), 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	WRITE_ONCE(*silent, true);
+	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
+	iq_settle(d);
+	iq_expect_state(test, d, "resetting");
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+}
 
 /*
  * The last resort is the operator's choice: with bus mastering off no DMA gets
@@ -798,6 +961,54 @@ static void __maybe_unused iq_expect_last_resort(struct kunit *test,
 		;
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "iommu-no-answer");
+}
+
+/* Nobody is cut off unless the operator wants it, and it is seen to be done */
+static void iq_body_cut_off(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	u16 command;
+
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	KUNIT_EXPECT_FALSE(test, iommu_quarantine_cut_off(d->pdev));
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
+	d->gone = true;
+	KUNIT_EXPECT_FALSE(test, iommu_quarantine_cut_off(d->pdev));
+	d->gone = false;
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_TRUE(test, command & PCI_COMMAND_MASTER);
+	KUNIT_EXPECT_TRUE(test, iommu_quarantine_cut_off(d->pdev));
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_FALSE(test, command & PCI_COMMAND_MASTER);
+}
+
+/*
+ * It comes back to a domain without ATS: recovered without having been asked, and
+ * asked once it has ATS. Where @identity is one.
+ */
+static void __maybe_unused iq_back_without_ats(struct kunit *test,
+					       struct iommu_domain *identity)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	int asked;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	/* Between the fence and the work an attach is not refused */
+	iq_hold_work(true);
+	iq_break(test, d);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	asked = atomic_read(&d->asked);
+	iq_recover(test, d);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
+	iommu_detach_device(identity, iq_device(d));
+	iq_expect_in_service(test, d);
 }
 
 /* ---- what the administrator asked for at boot ---- */
@@ -828,11 +1039,16 @@ static void iq_let_driver_look(struct kunit *test)
 static void iq_body_report_only(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	int i;
 
 	iq_policy(Q_POLICY_REPORT);
 	d->mute_times = 1;
 	KUNIT_ASSERT_EQ(test, iq_flush_as_ever(d), 0);
-	iq_let_driver_look(test);
+	/* The interrupt comes when the hardware says it, perhaps after the flush */
+	for (i = 0; i < 5000 && !strcmp(iq_state(d), "healthy"); i++) {
+		iq_let_driver_look(test);
+		usleep_range(500, 1000);
+	}
 	iq_await_state(test, d, "reported");
 	iq_settle(d);
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
@@ -841,8 +1057,48 @@ static void iq_body_report_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->quarantined), 0);
 	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
 	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), -EOPNOTSUPP);
+	/* Nobody is held back, be it for D3 or by what a tester asks for */
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "reported");
+	if (IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
+		KUNIT_EXPECT_EQ(test, iq_pretend(d, pci_name(d->pdev), 1),
+				-EOPNOTSUPP);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
 	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
 	iq_expect_in_service(test, d);
+}
+
+/* What the quarantine knows nothing of goes on as ever */
+static void iq_body_no_state(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_broken_evidence evidence = {};
+	struct device *dev;
+	int asked;
+
+	dev = kunit_device_register(test, "iq-no-pci");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_epoch(dev), 0);
+	iommu_report_device_broken(dev);
+
+	iq_policy(Q_POLICY_OFF);
+	iq_unplug(d);
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_STREQ(test, iq_state(d), "none");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "none");
+	KUNIT_EXPECT_LT(test, iq_count(d), 0);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	asked = atomic_read(&d->asked);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), asked);
+	iommu_quarantine_restoring(d->pdev);
+	iq_policy(Q_POLICY_QUARANTINE);
+	iommu_quarantine_power_down(d->pdev, false);
+	iommu_quarantine_report(iq_device(d), &evidence);
+	iq_policy(Q_POLICY_OFF);
+	iommu_quarantine_bus_prepare(iq_port(test, false));
+	iommu_quarantine_bus_done(iq_port(test, false), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 0);
 }
 
 static void iq_body_off(struct kunit *test)
@@ -889,7 +1145,84 @@ static void iq_body_not_pci(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iq_lines(&lines), 1);
 }
 
+/*
+ * Of two devices the backend knows the second one only, and takes what is asked
+ * of the first one for neither: that one has no ATS, so it has nothing to be lifted
+ * or proven, and nothing can be pretended of it.
+ */
+static void __maybe_unused iq_expect_not_lifted(struct kunit *test,
+						struct iq_dev *d,
+						struct iq_dev *fenced)
+{
+	iq_expect_shut_out(test, fenced);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_expect_state(test, fenced, "quarantined");
+	iq_expect_shut_out(test, fenced);
+	if (IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
+		KUNIT_EXPECT_EQ(test, iq_pretend(d, pci_name(d->pdev), 1),
+				-ENODEV);
+	/* The administrator may quarantine it as well as any other one */
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	iq_await_state(test, d, "healthy");
+	iq_settle(d);
+	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_expect_state(test, fenced, "quarantined");
+	iq_expect_shut_out(test, fenced);
+}
+
 /* ---- removal ---- */
+
+static int iq_flush_thread(void *data)
+{
+	struct completion *done = data;
+
+	iq_flush(container_of(done, struct iq_dev, flushed));
+	complete(done);
+	return 0;
+}
+
+/*
+ * The fence stands on one CPU: whoever flushes for another device goes on (C4),
+ * and the flush that met the timeout does not return. For suites of drivers:
+ * it needs two CPUs.
+ */
+static void __maybe_unused iq_held_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct task_struct *task;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	init_completion(&d->flushed);
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	iq_hold_fences(1);
+	task = kthread_create(iq_flush_thread, &d->flushed, "iq-flush");
+	if (!IS_ERR(task)) {
+		kthread_bind(task, cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
+						   smp_processor_id()));
+		wake_up_process(task);
+	}
+	for (i = 0; i < 5000 && !iq_hold_fences(-1); i++)
+		usleep_range(500, 1000);
+	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 1);
+	KUNIT_EXPECT_FALSE(test, completion_done(&d->flushed));
+	for (i = 0; i < 3; i++)
+		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	iq_hold_fences(0);
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&d->flushed, 30 * HZ), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+}
 
 static void iq_expect_sibling(struct kunit *test)
 {
@@ -1002,6 +1335,49 @@ static void iq_body_release_in_bus_reset(struct kunit *test)
 	iq_expect_condemned(test, d);
 }
 
+/* It answers nothing when it is removed: what it was is assumed */
+static void iq_body_release_gone(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	pci_set_master(d->pdev);
+	d->gone = true;
+	iq_unplug(d);
+	d->gone = false;
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+/* The work stands between the report and the blocking domain */
+static void iq_body_release_held(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i, k;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	for (i = 0; i < 2; i++) {
+		iq_hold_work(true);
+		iq_break(test, d);
+		for (k = 0; k < 5000 && !iq_hold_work(true); k++)
+			usleep_range(500, 1000);
+		KUNIT_EXPECT_EQ(test, iq_hold_work(true), 1);
+		iq_expect_state(test, d, "reported");
+		iq_expect_shut_out(test, d);
+		if (i)
+			break;
+		iq_hold_work(false);
+		iq_await_state(test, d, "quarantined");
+		iq_settle(d);
+		iq_recover(test, d);
+	}
+	iq_unplug(d);
+	iq_hold_work(false);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
 /* Power was cycled while it was out: a new device as far as anybody can tell */
 static void iq_body_replaced(struct kunit *test)
 {
@@ -1039,6 +1415,24 @@ static void iq_body_blocking_fails(struct kunit *test)
 	iq_blocking_fails(d, false);
 	iq_recover(test, d);
 	iq_watch_uevents(d, false);
+	iq_expect_in_service(test, d);
+}
+
+/* ATS cannot be turned off: blocked all the same, and a reset brings it back */
+static void iq_body_ats_stays_on(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iommu_report_device_broken(iq_device(d));
+	iq_settle(d);
+	iq_blocking_fails(d, true);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	iq_blocking_fails(d, false);
+	iq_await_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+	KUNIT_EXPECT_EQ(test, iq_told(test)->error, 0);
+	iq_recover(test, d);
 	iq_expect_in_service(test, d);
 }
 
@@ -1202,14 +1596,34 @@ static void iq_body_pretended(struct kunit *test)
 
 /* ---- what is told ---- */
 
+struct iq_notified {
+	struct notifier_block nb;
+	struct device *dev;
+	unsigned int events[IOMMU_QUARANTINE_EVENT_RECOVERED + 1];
+};
+
+static int iq_notify(struct notifier_block *nb, unsigned long event, void *dev)
+{
+	struct iq_notified *notified = container_of(nb, struct iq_notified, nb);
+
+	if (dev == notified->dev)
+		notified->events[event]++;
+	return NOTIFY_OK;
+}
+
 static void iq_body_notifications(struct kunit *test)
 {
+	struct iq_notified notified = { .nb.notifier_call = iq_notify };
 	struct iq_fixture *fx = test->priv;
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_told *told = iq_told(test);
 
+	notified.dev = iq_device(d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&notified.nb), 0);
 	iq_watch_uevents(d, true);
-	iq_break_and_wait(test, d);
+	iq_break(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_wait_state(d, "quarantined"));
+	iq_settle(d);
 	KUNIT_EXPECT_STREQ(test, told->device, pci_name(d->pdev));
 	KUNIT_EXPECT_STREQ(test, told->vendor, fx->vendor->name);
 	KUNIT_EXPECT_EQ(test, told->cause, IOMMU_BROKEN_ATS_TIMEOUT);
@@ -1220,11 +1634,42 @@ static void iq_body_notifications(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->quarantined), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_broken), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_quarantined), 1);
-	iq_recover(test, d);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
+	iq_settle(d);
 	iq_watch_uevents(d, false);
+	/* Before anything that ends the test: it is on this stack */
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_unregister_notifier(&notified.nb), 0);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_BROKEN], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_QUARANTINED], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_RECOVERED], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_FAILED], 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->recovered), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_recovered), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevents), 3);
+}
+
+/* No uevent can be sent: the kernel's own listeners are told all the same */
+static void iq_body_uevent_fails(struct kunit *test)
+{
+	struct iq_notified notified = { .nb.notifier_call = iq_notify };
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	notified.dev = iq_device(d);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&notified.nb), 0);
+	iq_told(test)->uevent_error = -ENOMEM;
+	iq_watch_uevents(d, true);
+	iq_break(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_wait_state(d, "quarantined"));
+	iq_settle(d);
+	iq_watch_uevents(d, false);
+	/* Before anything that ends the test: it is on this stack */
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_unregister_notifier(&notified.nb), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->uevents), 2);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_BROKEN], 1);
+	KUNIT_EXPECT_EQ(test, notified.events[IOMMU_QUARANTINE_EVENT_QUARANTINED], 1);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
 }
 
 static void iq_body_admin(struct kunit *test)

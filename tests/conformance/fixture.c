@@ -24,6 +24,7 @@
 /* ---- configuration space ---- */
 
 #define CFG_PCIE	0x40
+#define CFG_MSIX	0x80
 #define CFG_ATS		0x100
 #define CFG_PASID	0x120
 
@@ -62,9 +63,11 @@ static void cfg_init(struct iq_dev *d)
 		PCI_SLOT(d->devfn) == 1 ? PCI_HEADER_TYPE_MFD : 0, 1);
 	cfg_set(d, PCI_CAPABILITY_LIST, CFG_PCIE, 1);
 
-	cfg_set(d, CFG_PCIE, PCI_CAP_ID_EXP, 1);
+	cfg_set(d, CFG_PCIE, PCI_CAP_ID_EXP | CFG_MSIX << 8, 2);
 	cfg_set(d, CFG_PCIE + PCI_EXP_FLAGS, PCI_EXP_TYPE_RC_END << 4 | 2, 2);
 	cfg_set(d, CFG_PCIE + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR, 4);
+
+	cfg_set(d, CFG_MSIX, PCI_CAP_ID_MSIX, 1);
 
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16, 4);
 	cfg_set(d, CFG_ATS + PCI_ATS_CAP, PCI_ATS_CAP_PAGE_ALIGNED, 2);
@@ -76,17 +79,19 @@ static void cfg_init(struct iq_dev *d)
 	cfg_set(d, CFG_PASID + PCI_PASID_CAP, 8 << 8, 2);
 }
 
-static u8 cfg_writable(int where)
+static u8 cfg_writable(struct iq_dev *d, int where)
 {
 	u16 command = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
 		      PCI_COMMAND_PARITY | PCI_COMMAND_SERR |
-		      PCI_COMMAND_INTX_DISABLE;
+		      (d->no_intx ? 0 : PCI_COMMAND_INTX_DISABLE);
 
 	switch (where) {
 	case PCI_COMMAND:
 		return command;
 	case PCI_COMMAND + 1:
 		return command >> 8;
+	case CFG_MSIX + PCI_MSIX_FLAGS + 1:
+		return (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) >> 8;
 	case CFG_PCIE + PCI_EXP_DEVCTL ... CFG_PCIE + PCI_EXP_DEVCTL + 1:
 	case CFG_ATS + PCI_ATS_CTRL ... CFG_ATS + PCI_ATS_CTRL + 1:
 	case CFG_PASID + PCI_PASID_CTRL ... CFG_PASID + PCI_PASID_CTRL + 1:
@@ -142,7 +147,7 @@ static int cfg_write(struct pci_bus *bus, unsigned int devfn, int where,
 	if (!d || d->gone)
 		return PCIBIOS_SUCCESSFUL;
 	for (i = 0; i < size && where + i < sizeof(d->cfg); i++, val >>= 8) {
-		mask = cfg_writable(where + i);
+		mask = cfg_writable(d, where + i);
 		d->cfg[where + i] = (d->cfg[where + i] & ~mask) | (val & mask);
 	}
 	if (cfg_word(d, CFG_PCIE + PCI_EXP_DEVCTL) & PCI_EXP_DEVCTL_BCR_FLR) {
@@ -178,6 +183,8 @@ bool iq_ask(struct iq_dev *d)
 	if (!d)
 		return false;
 	atomic_inc(&d->asked);
+	if (d->mute_at && !--d->mute_at)
+		WRITE_ONCE(d->mute, true);
 	if (READ_ONCE(d->mute) || !READ_ONCE(d->plugged))
 		return false;
 	if (d->mute_times) {
@@ -353,6 +360,22 @@ int iq_reset(struct iq_dev *d)
 	return pci_reset_function(d->pdev);
 }
 EXPORT_SYMBOL_IF_KUNIT(iq_reset);
+
+/* As debugfs does it. Returns how many are held. */
+int iq_hold_work(bool yes)
+{
+	return IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG) ?
+		quarantine_kunit_hold_work(yes) : 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_hold_work);
+
+/* -1: only ask */
+int iq_hold_fences(int fences)
+{
+	return IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG) ?
+		quarantine_kunit_hold_fences(fences) : 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_hold_fences);
 
 /* A name is written into debugfs, and the attribute allows it so many times */
 int iq_pretend(struct iq_dev *d, const char *name, int times)
@@ -537,7 +560,7 @@ static int told_uevent(const struct device *dev, struct kobj_uevent_env *env)
 		if (!strcmp(is + n, "failed"))
 			atomic_inc(&told->uevent_failed);
 	}
-	return 0;
+	return told->uevent_error;
 }
 
 /* A device's type adds to each of its uevents: look from there */
@@ -770,6 +793,8 @@ void iq_stop(struct kunit *test)
 	free_page((unsigned long)fx->page);
 	quarantine_kunit_options(fx->options);
 	quarantine_kunit_wait_bound(0);
+	iq_hold_work(false);
+	iq_hold_fences(0);
 	test->priv = NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(iq_stop);

@@ -11,6 +11,7 @@
 
 #include <kunit/test.h>
 #include <linux/atomic.h>
+#include <linux/completion.h>
 #include <linux/device.h>
 #include <linux/iommu.h>
 #include <linux/pci.h>
@@ -39,6 +40,8 @@ enum iq_which {
  * @pasids: has the PASID capability
  * @mute: answers no invalidation
  * @mute_times: nor so many
+ * @mute_at: the so-manieth from now on is the first that it does not answer
+ * @no_intx: Interrupt Disable is hardwired, as in a virtual function
  * @flr_idle: a function level reset changes nothing
  * @flr_mute: nor does it make the function answer
  * @needs_ats: of a kind that the kernel never runs without ATS
@@ -49,6 +52,7 @@ enum iq_which {
  *	as the tables say so, cleared by the matching invalidation only
  * @fenced: the test knows that it is fenced: a permission is a violation
  * @violations: ... and how often the hardware saw one
+ * @flushed: a flush of another thread has returned
  */
 struct iq_dev {
 	struct iq_fixture *fx;
@@ -61,6 +65,8 @@ struct iq_dev {
 	bool pasids;
 	bool mute;
 	int mute_times;
+	int mute_at;
+	bool no_intx;
 	bool flr_idle;
 	bool flr_mute;
 	bool needs_ats;
@@ -70,6 +76,7 @@ struct iq_dev {
 	bool cached;
 	bool fenced;
 	atomic_t violations;
+	struct completion flushed;
 };
 
 /**
@@ -116,6 +123,7 @@ struct iq_told {
 	atomic_t uevent_quarantined;
 	atomic_t uevent_recovered;
 	atomic_t uevent_failed;
+	int uevent_error;	/* what becomes of a uevent; a body's choice */
 };
 
 struct iq_fixture {
@@ -169,6 +177,8 @@ void iq_watch_uevents(struct iq_dev *d, bool watch);
 void iq_policy(enum quarantine_policy policy);
 void iq_last_resort(struct kunit *test, enum iommu_last_resort last_resort);
 int iq_lost(struct kunit *test);
+int iq_hold_work(bool yes);
+int iq_hold_fences(int fences);
 struct pci_dev *iq_port(struct kunit *test, bool far);
 void iq_port_gone(struct kunit *test);
 

@@ -2,6 +2,8 @@
 """How tools/testing/kunit boots the x86 kernel: our QEMU, and one CPU of three
 for the hardware that a test plays."""
 
+import os
+
 from ..qemu_config import QemuArchParams
 
 QEMU_ARCH = QemuArchParams(
@@ -13,6 +15,6 @@ QEMU_ARCH = QemuArchParams(
     # start, stops all CPUs: the one that plays the hardware waits for the one
     # that waits for the hardware.
     kernel_command_line="console=ttyS0 isolcpus=2 nowatchdog panic=-1 kunit.autorun=1 "
-                        "no_timer_check clocksource=hpet",
+                        "no_timer_check clocksource=hpet " + os.environ.get("IQ_KARGS", ""),
     extra_qemu_params=["-bios", "qboot.rom", "-L", "/usr/share/qemu",
                        "-machine", "q35", "-smp", "3"])
