@@ -922,12 +922,14 @@ static void iq_body_bus_elsewhere(struct kunit *test)
 /* ---- an IOMMU that says nothing any more ---- */
 
 /*
- * A reset while the IOMMU is @silent: who was not asked has not answered, and so
- * is not announced as recovered.
+ * A reset while the IOMMU is @silent: who was not asked has not answered, so he is
+ * not announced as recovered, but goes back to where he was.
  */
 static void __maybe_unused iq_silent_reset(struct kunit *test, struct iq_dev *d,
 					   bool *silent)
 {
+	int i;
+
 	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
 	/* The backend knows of no fault of it */
 	KUNIT_ASSERT_EQ(test, iq_store(d, "quarantine", "1"), 1);
@@ -935,8 +937,12 @@ static void __maybe_unused iq_silent_reset(struct kunit *test, struct iq_dev *d,
 	iq_settle(d);
 	WRITE_ONCE(*silent, true);
 	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
+	/* Each command of the work may cost the driver's own second */
+	for (i = 0; i < 10 && !iq_wait_state(d, "quarantined"); i++)
+		;
+	iq_await_state(test, d, "quarantined");
 	iq_settle(d);
-	iq_expect_state(test, d, "resetting");
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "iommu-no-answer");
 	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
 }
