@@ -40,7 +40,7 @@ SMMU_SUITES = "*arm_smmu*"
 # name, file, pattern (one match), what takes its place, suites, architecture
 MUTANTS = [
     # ---- core ----
-    ("core-report-twice", CORE, r"if \(old != Q_HEALTHY && old != Q_RECOVERING\)\n\t\t\treturn;",
+    ("core-report-twice", CORE, r"if \(state != Q_HEALTHY && state != Q_RECOVERING\)\n\t\t\treturn;",
      "if (false)\n\t\t\treturn;", MOCK_SUITE, "um"),
     ("core-stale-epoch", CORE,
      r"if \(evidence->epoch != quarantine_epoch_of\(old\)\)\n\t\t\treturn;",
@@ -80,7 +80,8 @@ MUTANTS = [
     ("core-no-irq-work", CORE, r"irq_work_queue\(&q->irq_work\);",
      "quarantine_irq_work(&q->irq_work);", MOCK_SUITE, "um"),
     ("core-report-blocks", CORE,
-     r"if \(iommu_quarantine_enabled\(\) &&\n\t    atomic_read", "if (true &&\n\t    atomic_read",
+     r"if \(iommu_quarantine_enabled\(\) &&\n\t    quarantine_state",
+     "if (true &&\n\t    quarantine_state",
      MOCK_SUITE, "um"),
     ("core-off-reports", CORE, r"if \(policy == Q_POLICY_OFF\)\n\t\treturn;\n\n\tguard",
      ";\n\n\tguard", MOCK_SUITE, "um"),
@@ -212,11 +213,11 @@ MUTANTS = [
     ("amd-lost-ones-not-sent-again", AMD,
      r"rc = amd_run\(adev->iommu, &unit->window\[i\], 1\);", "rc = 0;", AMD_OWN, "x86_64"),
     ("amd-lost-drops-suspects", AMD,
-     r"if \(unit->probing \|\| READ_ONCE\(unit->lost\) \? state < AMD_FENCING :",
-     "if (!unit->probing && READ_ONCE(unit->lost) && state != AMD_HEALTHY)\n\t\treturn -ECANCELED;"
-     "\n\tif (unit->probing ? state < AMD_FENCING :", AMD_OWN, "x86_64"),
-    ("amd-silent-fence-is-none", AMD, r"if \(rc\) \{\n\t\tamd_cut_off\(adev\);",
-     "if (rc) {", AMD_OWN, "x86_64"),
+     r"if \(unit->probing \|\| READ_ONCE\(unit->lost\) \|\|",
+     "if (!unit->probing && READ_ONCE(unit->lost) && state != AMD_HEALTHY)\n\t\t\treturn -ECANCELED;"
+     "\n\t\tif (unit->probing || READ_ONCE(unit->lost) ||", AMD_OWN, "x86_64"),
+    ("amd-silent-fence-is-none", AMD, r"if \(amd_invalidate_dtes\(adev\)\) \{\n\t\tamd_cut_off\(adev\);",
+     "if (amd_invalidate_dtes(adev)) {", AMD_OWN, "x86_64"),
     ("amd-id-of-another", AMD, r"return adev && adev->dev_data == dev_data \? adev : NULL;",
      "return adev;", AMD_OWN, "x86_64"),
     ("amd-leaves-ids-behind", AMD, r"xa_cmpxchg\(&amd_devs,[^;]*;", ";", AMD_OWN, "x86_64"),
@@ -235,8 +236,6 @@ MUTANTS = [
      r"if \(amd_quarantine_muted\(iommu, devid\)\)", "if (false)", AMD_OWN, "x86_64"),
     ("amd-nameless-short", AMD, r" && READ_ONCE\(unit->nameless\) == nameless\)", ")",
      AMD_OWN, "x86_64"),
-    ("amd-lost-not-kept", AMD, r"if \(unit->probing \|\| READ_ONCE\(unit->lost\) \|\|",
-     "if (unit->probing ||", AMD_OWN, "x86_64"),
     ("amd-pasids-not-asked", AMD, r"if \(!amd_unit\(adev->iommu\)->overwritten\)", "if (true)",
      AMD_OWN, "x86_64"),
     ("amd-pasid-table-gone", AMD, r"if \(dev_data->gcr3_info.gcr3_tbl\) \{", "if (true) {",
@@ -277,7 +276,7 @@ MUTANTS = [
     ("arm-no-scrub", SMMU, r"\n\tsmmu_scrub\(smmu, &cmdq->q, cons\);\n", "\n", SMMU_SUITES,
      "arm64"),
     ("arm-vcmdq-irq-only", SMMU,
-     r"(?<=struct arm_smmu_cmdq \*cmdq\)\n\{\n)\tif \(!iommu_quarantine_reports\(\)\)",
+     r"(?<=reg = smmu_gerror\(smmu, cmdq\);\n\n)\tif \(!iommu_quarantine_reports\(\)\)",
      "\tif (!iommu_quarantine_reports() || cmdq != &smmu->cmdq)", SMMU_SUITES, "arm64"),
     ("arm-acks-what-it-saw", SMMU,
      r"gerror &= ~GERROR_CMDQ_ERR;\n\t\tgerror \|= now & GERROR_CMDQ_ERR;\n", ";\n",
