@@ -672,6 +672,40 @@ static void amd_test_nameless_short(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* While this CPU asks, others are held back: what is asked is asked alone */
+static void amd_test_asked_alone(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct amd_unit *unit = amd_unit(&the_hw(test)->iommu);
+	struct task_struct *task;
+	int asked;
+
+	/* While all are healthy nobody looks */
+	iq_break_and_wait(test, d);
+	init_completion(&o->flushed);
+	migrate_disable();
+	atomic_set(&unit->narrowing, 1);
+	asked = atomic_read(&o->asked);
+	task = kthread_create(iq_flush_thread, &o->flushed, "iq-flush");
+	if (!IS_ERR(task)) {
+		kthread_bind(task, cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
+						   smp_processor_id()));
+		wake_up_process(task);
+	}
+	/* Long enough to do what it should not */
+	msleep(50);
+	KUNIT_EXPECT_FALSE(test, completion_done(&o->flushed));
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked);
+	atomic_set_release(&unit->narrowing, 0);
+	migrate_enable();
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&o->flushed, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + 1);
+	iq_expect_state(test, o, "healthy");
+	iq_recover(test, d);
+}
+
 /* It answers when it is asked, but not what may have been lost and is sent again */
 static void amd_test_sent_again(struct kunit *test)
 {
@@ -1341,6 +1375,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_drop_wait),
 	KUNIT_CASE(amd_test_nameless_shared),
 	KUNIT_CASE(amd_test_nameless_short),
+	KUNIT_CASE(amd_test_asked_alone),
 	KUNIT_CASE(amd_test_sent_again),
 	KUNIT_CASE(amd_test_irq_thread),
 	KUNIT_CASE(amd_test_event_counts_once),

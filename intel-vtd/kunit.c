@@ -681,20 +681,23 @@ static void vtd_test_scrub(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
-	int answered = atomic_read(&o->answered);
+	int i, answered = atomic_read(&o->answered);
 	struct vtd_hw *hw = the_hw(test);
-	struct vtd_producer p = { .count = 2 };
-	struct qi_desc desc;
+	struct vtd_producer p = { .count = 1 };
+	struct qi_desc desc[2];
 
 	migrate_disable();
 	hw->hold_waits = 2;
 	WRITE_ONCE(d->mute, true);
-	/* ... of which what is for others stays */
 	devtlb_desc(d, &p.desc[0]);
-	devtlb_desc(o, &p.desc[1]);
 	vtd_producer_start(test, &p);
-	devtlb_desc(d, &desc);
-	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+	for (i = 0; i < 5000 && reg_get(hw, DMAR_IQH_REG) ==
+				reg_get(hw, DMAR_IQT_REG); i++)
+		usleep_range(500, 1000);
+	/* Behind that; what is for others stays */
+	devtlb_desc(d, &desc[0]);
+	devtlb_desc(o, &desc[1]);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc, 2, 0), 0);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	migrate_enable();
 	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);

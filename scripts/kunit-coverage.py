@@ -27,6 +27,8 @@ OURS = "drivers/iommu/quarantine/"
 HEADERS = {"include/linux/iommu-quarantine.h": "core/include/linux/iommu-quarantine.h"}
 TESTS = re.compile(r"(^|/)kunit\.c$|^tests/")
 LINES_AT_LEAST, BRANCHES_AT_LEAST = 90, 80
+# A reason that begins so is one for what another CPU may reach now and then
+BY_CHANCE = "by chance: "
 # Branches of these lines are those of the kernel's macros, not ours.
 MACROS = re.compile(r"lockdep_assert_|\bguard\(|_bit\(|kfree_rcu\(|WARN_ON|"
                     r"(dev|pci|pr)_\w+\(|_fops\b")
@@ -169,12 +171,14 @@ def main():
 
     folders = collections.defaultdict(Folder)
     files = collections.defaultdict(Folder)
+    functions = set()
     left = collections.defaultdict(list)
     half = collections.defaultdict(list)
     for name in sorted(found):
         for number, line in sorted(found[name].items()):
             folders[name.split("/")[0]].add(line)
             files[name].add(line)
+            functions.add(f"{name}:{line.function}")
             if not line.count:
                 left[f"{name}:{line.function}"].append(number)
             elif 0 in line.branch_counts():
@@ -202,7 +206,8 @@ def main():
                  "tests/kunit/uncovered") for where, numbers in sorted(left.items())]
     results += [(f"{where} is still as tests/kunit/uncovered says", False,
                  "all of it is reached, or it is not there")
-                for where in sorted(set(why) - set(left))]
+                for where in sorted(set(why) - set(left))
+                if not why[where].startswith(BY_CHANCE) or where not in functions]
     print(f"1..{len(results)}")
     for number, (name, good, text) in enumerate(results, 1):
         if not good and text:
