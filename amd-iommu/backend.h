@@ -65,6 +65,7 @@ struct amd_dev {
  * @slow_from: what the oldest of them stores, or an older one; under @log_lock
  * @verified: what the last wait stores whose invalidations were verified; under
  *	@narrowing
+ * @missed: an invalidation was not queued since the IOMMU is lost, or was
  * @lost: the IOMMU did not answer within the bound, nor has it since
  * @dropped: commands were dropped meanwhile, since its buffer was full
  * @overwritten: some of them are not in the buffer any more
@@ -85,6 +86,7 @@ struct amd_unit {
 	atomic_t slow;
 	u64 slow_from;
 	u64 verified;
+	bool missed;
 	bool lost;
 	bool dropped;
 	bool overwritten;

@@ -629,14 +629,21 @@ void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
 
 /* ---- whose fault? ---- */
 
+static void amd_suspect(struct amd_dev *adev)
+{
+	if (atomic_cmpxchg(&adev->state, AMD_HEALTHY, AMD_SUSPECT) ==
+	    AMD_HEALTHY)
+		amd_count_unhealthy(adev->iommu, 1);
+}
+
 /**
  * __amd_quarantine_filter() - may this invalidation be queued?
  * @iommu: the IOMMU
  * @cmd: an INVALIDATE_IOTLB_PAGES
  *
  * Context: iommu->lock held.
- * Return: 0 if it may, -ECANCELED if the device is never asked again, -EAGAIN
- * if it is held back.
+ * Return: 0 if it may, -ECANCELED if it is left out, as the device is fenced or
+ * the IOMMU lost, -EAGAIN if it is held back.
  */
 int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd)
 {
@@ -652,18 +659,23 @@ int __amd_quarantine_filter(struct amd_iommu *iommu, struct iommu_cmd *cmd)
 	if (!adev)
 		return 0;
 	state = atomic_read(&adev->state);
-	if (state < AMD_FENCING) {
-		/*
-		 * Who is asked is asked alone, so all others wait as well. Not
-		 * for an IOMMU that is lost: should it come back, it is to find
-		 * what nobody could wait for.
-		 */
-		if (unit->probing || READ_ONCE(unit->lost) ||
-		    (state == AMD_HEALTHY && !atomic_read(&unit->narrowing)))
-			return 0;
-	}
+	/* Who is asked is asked alone, so all others wait as well */
+	if (unit->probing ? state < AMD_FENCING :
+	    state == AMD_HEALTHY && !atomic_read(&unit->narrowing))
+		return 0;
 	iommu_quarantine_count(IOMMU_QUARANTINE_FILTERED);
-	return state < AMD_FENCING ? -EAGAIN : -ECANCELED;
+	if (state >= AMD_FENCING)
+		return -ECANCELED;
+	if (!READ_ONCE(unit->lost))
+		return -EAGAIN;
+	/*
+	 * Nobody can be asked through an IOMMU that is lost. Should it come
+	 * back, the device is asked for all that it holds before a flush
+	 * returns.
+	 */
+	amd_suspect(adev);
+	WRITE_ONCE(unit->missed, true);
+	return -ECANCELED;
 }
 
 /**
@@ -677,13 +689,6 @@ void amd_quarantine_probing(struct amd_iommu *iommu, bool probing)
 {
 	lockdep_assert_held(&iommu->lock);
 	amd_unit(iommu)->probing = probing;
-}
-
-static void amd_suspect(struct amd_dev *adev)
-{
-	if (atomic_cmpxchg(&adev->state, AMD_HEALTHY, AMD_SUSPECT) ==
-	    AMD_HEALTHY)
-		amd_count_unhealthy(adev->iommu, 1);
 }
 
 /*
@@ -911,9 +916,11 @@ static bool amd_ask_all(struct amd_iommu *iommu)
 	struct amd_unit *unit = amd_unit(iommu);
 	struct amd_dev *adev;
 	unsigned long key;
-	bool again;
+	bool again, missed = READ_ONCE(unit->missed);
 
 	iommu_quarantine_count(IOMMU_QUARANTINE_NARROWINGS);
+	if (missed)
+		unit->overwritten = true;
 	do {
 		again = false;
 		xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
@@ -931,6 +938,8 @@ static bool amd_ask_all(struct amd_iommu *iommu)
 		if (atomic_cmpxchg(&adev->state, AMD_ANSWERED, AMD_HEALTHY) ==
 		    AMD_ANSWERED)
 			amd_count_unhealthy(iommu, -1);
+	if (missed && !again)
+		WRITE_ONCE(unit->missed, false);
 	return !again;
 }
 
@@ -1014,7 +1023,7 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 		}
 	}
 	/* Who narrowed while this CPU waited may have asked for it as well */
-	if ((s64)(unit->verified - to) < 0) {
+	if ((s64)(unit->verified - to) < 0 || READ_ONCE(unit->missed)) {
 		/* Each wait takes an entry: none in the buffer is older */
 		from = amd_slow_from(iommu, to);
 		oldest = amd_take_window(iommu, from - CMD_BUFFER_ENTRIES, &newest);
@@ -1124,8 +1133,12 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 		amd_back_again(iommu);
 	amd_read_log(iommu);
 	amd_fence_all(iommu);
-	/* What was queued later may be short, and have expired with a slow one */
-	if (slow || atomic_read(&unit->slow))
+	/*
+	 * What was queued later may be short, and have expired with a slow one.
+	 * What was missed while the IOMMU was lost is caught up with.
+	 */
+	if (slow || atomic_read(&unit->slow) ||
+	    (READ_ONCE(unit->missed) && !READ_ONCE(unit->lost)))
 		amd_verify_window(iommu, data);
 	if (slow)
 		amd_slow_end(iommu);

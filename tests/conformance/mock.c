@@ -35,6 +35,7 @@ struct mock_iommu {
 	struct iommu_device iommu;
 	struct fwnode_handle *fwnode;
 	struct mock_dev devs[IQ_DEVS];
+	unsigned int strays;	/* attached from where they were not */
 };
 
 static struct mock_iommu *mock_iommu;
@@ -124,11 +125,19 @@ static phys_addr_t mock_iova_to_phys(struct iommu_domain *domain,
 	return 0;
 }
 
+/* A driver that takes @old at its word looks there for what it has to undo */
+static void mock_leave(struct mock_dev *md, struct iommu_domain *old)
+{
+	if (md->domain != old)
+		mock_iommu->strays++;
+}
+
 static int mock_attach(struct iommu_domain *domain, struct device *dev,
 		       struct iommu_domain *old)
 {
 	struct mock_dev *md = mock_of(dev);
 
+	mock_leave(md, old);
 	md->domain = domain;
 	if (!md->fenced && !to_pci_dev(dev)->ats_enabled)
 		pci_enable_ats(to_pci_dev(dev), PAGE_SHIFT);
@@ -141,6 +150,7 @@ static int mock_block(struct iommu_domain *domain, struct device *dev,
 {
 	struct mock_dev *md = mock_of(dev);
 
+	mock_leave(md, old);
 	md->domain = domain;
 	if (old == domain && to_pci_dev(dev)->ats_enabled)
 		pci_disable_ats(to_pci_dev(dev));
@@ -313,8 +323,14 @@ static int mock_bind(struct iq_fixture *fx, struct pci_dev *pdev)
 	return quarantine_kunit_bind(&pdev->dev, mock_iommu->fwnode, &id, 1, 0);
 }
 
+static int mock_leaks(struct iq_fixture *fx)
+{
+	return mock_iommu->strays;
+}
+
 static const struct iq_vendor mock_vendor = {
 	.name = "mock",
+	.leaks = mock_leaks,
 	.start = mock_start,
 	.stop = mock_stop,
 	.probe = mock_bind,
