@@ -30,7 +30,8 @@ exported() { awk '$2 ~ /^iommu_(quarantine|report_device_broken)/ { print $2 }' 
 backend_is_in()
 {
 	[ -s "$module" ] || { echo "there is no $module"; return 1; }
-	$nm "$module" | grep -q ' [tT] __smmu_quarantine_settle$' || {
+	# Not grep -q: nm would be told by a signal that nobody listens any more
+	$nm "$module" | grep ' [tT] __smmu_quarantine_settle$' >/dev/null || {
 		echo "the module has no backend"
 		return 1
 	}

@@ -1028,7 +1028,7 @@ MUTANTS = [
      "if (false)\n\t\tmasked.data[1] =", "hold_attach", "stale-writes-through", ("amd",)),
     # A wait that has completed is taken for an answer.
     ("amd-trust-the-wait", AMD,
-     r"if \(slow \|\| atomic_read\(&unit->slow\)\)\n", "if (false)\n", "old_hardware",
+     r"if \(slow \|\| atomic_read\(&unit->slow\) \|\|", "if (", "old_hardware",
      "reused-pages-damaged", ("amd",)),
     ("arm-no-cfgi", SMMU, r"issue_cmdlist\(smmu, &smmu->cmdq, &cmd, 1,",
      "issue_cmdlist(smmu, &smmu->cmdq, NULL, 0,", "wedge_unmap", "reused-pages-damaged",
