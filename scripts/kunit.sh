@@ -113,14 +113,15 @@ run()
 	[ -z "$coverage${modules[*]}" ] ||
 		/usr/bin/python3 -B "$IQ_ROOT/tests/kunit/initramfs.py" "$(cross "$arch")" \
 			"$out/initramfs.cpio" "${modules[@]}"
-	# What was built is not configured again: exec takes it as it is. What
-	# it thinks of the results does not count: it knows nothing of a suite
-	# that is missing.
+	# What was built is not configured again: exec takes it as it is. With
+	# the raw output it says nothing of the results, which kunit-ktap.py
+	# reads, and fails only if it could not do its work.
 	(cd "$src" && /usr/bin/python3 -B tools/testing/kunit/kunit.py exec \
 		--build_dir "$obj" --timeout "${IQ_KUNIT_TIMEOUT:-300}" \
 		--arch "${arch%-modules}" "${args[@]}" \
 		--raw_output=all ${filter:+"$filter"}) \
-		>"$out/boot.log" 2>&1 9>&- || true
+		>"$out/boot.log" 2>&1 9>&- ||
+		die "$arch: kunit.py failed with status $?, see $out/boot.log"
 }
 
 logs=()
