@@ -683,16 +683,10 @@ static void amd_test_asked_alone(struct kunit *test)
 
 	/* While all are healthy nobody looks */
 	iq_break_and_wait(test, d);
-	init_completion(&o->flushed);
 	migrate_disable();
 	atomic_set(&unit->narrowing, 1);
 	asked = atomic_read(&o->asked);
-	task = kthread_create(iq_flush_thread, &o->flushed, "iq-flush");
-	if (!IS_ERR(task)) {
-		kthread_bind(task, cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
-						   smp_processor_id()));
-		wake_up_process(task);
-	}
+	task = iq_flush_beside(o);
 	/* Long enough to do what it should not */
 	msleep(50);
 	KUNIT_EXPECT_FALSE(test, completion_done(&o->flushed));

@@ -563,14 +563,13 @@ static void smmu_test_wrap(struct kunit *test)
 	iq_expect_state(test, iq_the(test, IQ_SIBLING), "healthy");
 }
 
-/* The completion comes as a message, which empties the CMD_SYNC */
-static void smmu_test_msi_polling(struct kunit *test)
+/* A waiter of whatever kind notices the error, each time */
+static void smmu_wait_and_see(struct kunit *test, int times)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	int i;
 
-	the_smmu.options |= ARM_SMMU_OPT_MSIPOLL;
-	for (i = 1; i <= 10; i++) {
+	for (i = 1; i <= times; i++) {
 		iq_break_and_wait(test, d);
 		iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
 		iq_recover(test, d);
@@ -578,19 +577,18 @@ static void smmu_test_msi_polling(struct kunit *test)
 	}
 }
 
-/* Nor does a waiter that sleeps until an event miss the error */
+/* The completion comes as a message, which empties the CMD_SYNC */
+static void smmu_test_msi_polling(struct kunit *test)
+{
+	the_smmu.options |= ARM_SMMU_OPT_MSIPOLL;
+	smmu_wait_and_see(test, 10);
+}
+
+/* The waiter sleeps until there is an event */
 static void smmu_test_sev(struct kunit *test)
 {
-	struct iq_dev *d = iq_the(test, IQ_BROKEN);
-	int i;
-
 	the_smmu.features |= ARM_SMMU_FEAT_SEV;
-	for (i = 1; i <= 3; i++) {
-		iq_break_and_wait(test, d);
-		iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
-		iq_recover(test, d);
-		KUNIT_EXPECT_EQ(test, iq_count(d), i);
-	}
+	smmu_wait_and_see(test, 3);
 }
 
 /* CMD_SYNCs of a flush that is answered */

@@ -835,6 +835,27 @@ static void iq_body_pf_reset_fails(struct kunit *test)
 	iq_recover(test, vf);
 }
 
+/* Nor is there one after a reset of the bus, until the physical one is restored */
+static void iq_body_vf_bus_reset(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+	struct pci_dev *port = iq_port(test, false);
+
+	iq_break_and_wait(test, vf);
+	iq_make_vf(vf, pf, true);
+	iommu_quarantine_bus_prepare(port);
+	iq_do_flr(vf);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+	iq_expect_held(test, vf);
+	WRITE_ONCE(vf->fenced, false);
+	iommu_quarantine_restored(pf->pdev);
+	iq_make_vf(vf, pf, false);
+	iq_await_state(test, vf, "healthy");
+	iq_expect_in_service(test, vf);
+	iq_expect_in_service(test, pf);
+}
+
 /* And that of a virtual function is not one of the physical one */
 static void iq_body_vf_reset(struct kunit *test)
 {
@@ -1191,6 +1212,21 @@ static int iq_flush_thread(void *data)
 	return 0;
 }
 
+/* On another CPU than this one, which the caller does not leave */
+static struct task_struct * __maybe_unused iq_flush_beside(struct iq_dev *d)
+{
+	struct task_struct *task;
+
+	init_completion(&d->flushed);
+	task = kthread_create(iq_flush_thread, &d->flushed, "iq-flush");
+	if (IS_ERR(task))
+		return task;
+	kthread_bind(task, cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
+					   smp_processor_id()));
+	wake_up_process(task);
+	return task;
+}
+
 /*
  * The fence stands on one CPU: whoever flushes for another device goes on (C4),
  * and the flush that met the timeout does not return. For suites of drivers:
@@ -1204,19 +1240,14 @@ static void __maybe_unused iq_held_fence(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
 		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
-	init_completion(&d->flushed);
-	migrate_disable();
 	WRITE_ONCE(d->mute, true);
+	migrate_disable();
 	iq_hold_fences(1);
-	task = kthread_create(iq_flush_thread, &d->flushed, "iq-flush");
-	if (!IS_ERR(task)) {
-		kthread_bind(task, cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
-						   smp_processor_id()));
-		wake_up_process(task);
-	}
+	task = iq_flush_beside(d);
 	for (i = 0; i < 5000 && !iq_hold_fences(-1); i++)
 		usleep_range(500, 1000);
 	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 1);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
 	KUNIT_EXPECT_FALSE(test, completion_done(&d->flushed));
 	for (i = 0; i < 3; i++)
 		iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
