@@ -725,17 +725,26 @@ static long iq_do_domain(unsigned int cmd, struct iq_dev *a)
 	return ret;
 }
 
-static long iq_reset_bus(struct iq_dev *a)
+/* For what takes the device lock: remove() holds it when it waits for us. */
+static struct pci_dev *iq_pdev_get(struct iq_dev *a)
 {
 	struct iq_endpoint *ep = iq_ep_use(a->bdf);
 	struct pci_dev *pdev;
-	long ret;
 
 	if (!ep)
-		return -ENODEV;
+		return NULL;
 	pdev = pci_dev_get(ep->pdev);
-	/* It takes the device lock, which remove() holds when it waits for us. */
 	iq_ep_unuse(ep);
+	return pdev;
+}
+
+static long iq_reset_bus(struct iq_dev *a)
+{
+	struct pci_dev *pdev = iq_pdev_get(a);
+	long ret;
+
+	if (!pdev)
+		return -ENODEV;
 	ret = pci_reset_bus(pdev);
 	pci_dev_put(pdev);
 	return ret;
@@ -743,14 +752,11 @@ static long iq_reset_bus(struct iq_dev *a)
 
 static long iq_power(struct iq_dev *a)
 {
-	struct iq_endpoint *ep = iq_ep_use(a->bdf);
-	struct pci_dev *pdev;
+	struct pci_dev *pdev = iq_pdev_get(a);
 	long ret;
 
-	if (!ep)
+	if (!pdev)
 		return -ENODEV;
-	pdev = pci_dev_get(ep->pdev);
-	iq_ep_unuse(ep);
 	device_lock(&pdev->dev);
 	pci_save_state(pdev);
 	/* An error where no platform can turn the power off: D3hot then. */

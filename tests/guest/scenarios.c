@@ -1357,12 +1357,8 @@ static void s_remove_wedged(void)
 	come_back(&dev_a);
 }
 
-/*
- * C7: "remove" and "rescan" are no reset. The card comes back with what it has
- * cached, so it comes back fenced and in quarantine. With @early nobody had
- * noticed that it is broken when the removal began.
- */
-static void rescanned(bool early)
+/* In quarantine, or with @early broken and noticed by nobody yet. Returns its page. */
+static u32 broken(bool early)
 {
 	u32 page;
 
@@ -1373,6 +1369,18 @@ static void rescanned(bool early)
 		unmap(CPU_CULPRIT, page, 1, REUSED);
 		check_quarantined(&dev_a, base_a, 1);
 	}
+	return page;
+}
+
+/*
+ * C7: "remove" and "rescan" are no reset. The card comes back with what it has
+ * cached, so it comes back fenced and in quarantine. With @early nobody had
+ * noticed that it is broken when the removal began.
+ */
+static void rescanned(bool early)
+{
+	u32 page = broken(early);
+
 	remove_it();
 	rescan(&dev_a);
 	ctl_write(&dev_a, CTL_DOORBELL, 1);
@@ -1466,15 +1474,8 @@ static void s_hotplug_healthy(void)
  */
 static void hotplug(bool early)
 {
-	u32 page;
+	u32 page = broken(early);
 
-	begin();
-	page = map_with_ats(&dev_a, 1);
-	wedge(&dev_a, WEDGE_UNTIL_RESET);
-	if (!early) {
-		unmap(CPU_CULPRIT, page, 1, REUSED);
-		check_quarantined(&dev_a, base_a, 1);
-	}
 	unplug(&dev_a);
 	check_eq(damaged(page, 1, 0), 0, "page-intact");
 	check_innocent(&dev_b, base_b);
