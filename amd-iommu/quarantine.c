@@ -29,9 +29,9 @@
  * against that entry. Any CPU that needs the fence runs all of it: it is
  * idempotent, and nobody waits for a CPU that may be interrupted.
  *
- * Lock order: amd_unit.log_lock or iommu->lock or dte_lock, then amd_dev.lock,
- * which is innermost. The driver's dte_lock and domain->lock may be held by
- * callers and are never taken.
+ * Lock order: iommu->lock, then amd_unit.log_lock. Below these and dte_lock comes
+ * amd_dev.lock, which is innermost. The driver's dte_lock and domain->lock may be
+ * held by callers and are never taken.
  */
 
 #define pr_fmt(fmt) "AMD-Vi: iommu-quarantine: " fmt
