@@ -46,15 +46,26 @@ static u16 proof_read(struct pci_dev *pdev, int where, u16 mask, u16 failed)
 	return val & mask;
 }
 
+/*
+ * A virtual function has no ids, they read as all ones (PCIe Base Specification,
+ * 9.3.4.1); of Command and Status bits are reserved in any function. For the
+ * others it is the id, which is what may be read while they are not ready yet.
+ */
+static bool proof_answers(struct pci_dev *pdev)
+{
+	int where = pdev->is_virtfn ? PCI_COMMAND : PCI_VENDOR_ID;
+	u32 val;
+
+	return !pci_read_config_dword(pdev, where, &val) &&
+	       !PCI_POSSIBLE_ERROR(val);
+}
+
 /* Returns false if the device does not answer at all. */
 static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof,
 			 u16 failed)
 {
-	u32 id;
-
 	*proof = (struct quarantine_proof){};
-	if (pci_read_config_dword(pdev, PCI_VENDOR_ID, &id) ||
-	    PCI_POSSIBLE_ERROR(id))
+	if (!proof_answers(pdev))
 		return false;
 
 	proof->command = proof_read(pdev, PCI_COMMAND, PROOF_COMMAND, failed);
@@ -132,11 +143,7 @@ static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
  */
 static void proof_assume(struct pci_dev *pdev, struct quarantine_proof *proof)
 {
-	u32 id;
-
-	if (!pdev->is_busmaster ||
-	    (!pci_read_config_dword(pdev, PCI_VENDOR_ID, &id) &&
-	     !PCI_POSSIBLE_ERROR(id)))
+	if (!pdev->is_busmaster || proof_answers(pdev))
 		return;
 	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
 }

@@ -769,6 +769,7 @@ static void iq_make_vf(struct iq_dev *vf, struct iq_dev *pf, bool yes)
 {
 	vf->pdev->is_virtfn = yes;
 	vf->pdev->physfn = yes ? pf->pdev : NULL;
+	vf->virtual = yes;
 	pf->pdev->is_physfn = yes;
 }
 
@@ -852,6 +853,31 @@ static void iq_body_vf_bus_reset(struct kunit *test)
 	iommu_quarantine_restored(pf->pdev);
 	iq_make_vf(vf, pf, false);
 	iq_await_state(test, vf, "healthy");
+	iq_expect_in_service(test, vf);
+	iq_expect_in_service(test, pf);
+}
+
+/* By its own reset, which has to be proven, one virtual function alone is lifted */
+static void iq_body_vf_own_reset(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+	int happens;
+
+	iq_break_and_wait(test, vf);
+	for (happens = 0; happens < 2; happens++) {
+		iq_make_vf(vf, pf, true);
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(vf->pdev, false), 0);
+		iq_expect_in_service(test, pf);
+		if (happens) {
+			iq_do_flr(vf);
+			WRITE_ONCE(vf->fenced, false);
+		}
+		iommu_quarantine_reset_done(vf->pdev, false, 0);
+		iq_make_vf(vf, pf, false);
+		iq_await_state(test, vf, happens ? "healthy" : "quarantined");
+	}
+	iq_settle(vf);
 	iq_expect_in_service(test, vf);
 	iq_expect_in_service(test, pf);
 }

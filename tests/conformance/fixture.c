@@ -79,6 +79,18 @@ static void cfg_init(struct iq_dev *d)
 	cfg_set(d, CFG_PASID + PCI_PASID_CAP, 8 << 8, 2);
 }
 
+/* The ids of a virtual function read as all ones, and most of Command as 0 */
+static u8 cfg_byte(struct iq_dev *d, int where)
+{
+	if (d->virtual && where < PCI_COMMAND)
+		return 0xff;
+	if (d->virtual && where == PCI_COMMAND)
+		return d->cfg[where] & PCI_COMMAND_MASTER;
+	if (d->virtual && where == PCI_COMMAND + 1)
+		return 0;
+	return d->cfg[where];
+}
+
 static u8 cfg_writable(struct iq_dev *d, int where)
 {
 	u16 command = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
@@ -133,7 +145,7 @@ static int cfg_read(struct pci_bus *bus, unsigned int devfn, int where,
 		return PCIBIOS_SUCCESSFUL;
 	*val = 0;
 	for (i = 0; i < size && where + i < sizeof(d->cfg); i++)
-		*val |= (u32)d->cfg[where + i] << 8 * i;
+		*val |= (u32)cfg_byte(d, where + i) << 8 * i;
 	return PCIBIOS_SUCCESSFUL;
 }
 

@@ -41,7 +41,8 @@ enum iq_which {
  * @mute: answers no invalidation
  * @mute_times: nor so many
  * @mute_at: the so-manieth from now on is the first that it does not answer
- * @no_intx: Interrupt Disable is hardwired, as in a virtual function
+ * @no_intx: Interrupt Disable is hardwired
+ * @virtual: configuration space is that of a virtual function
  * @flr_idle: a function level reset changes nothing
  * @flr_mute: nor does it make the function answer
  * @needs_ats: of a kind that the kernel never runs without ATS
@@ -67,6 +68,7 @@ struct iq_dev {
 	int mute_times;
 	int mute_at;
 	bool no_intx;
+	bool virtual;
 	bool flr_idle;
 	bool flr_mute;
 	bool needs_ats;

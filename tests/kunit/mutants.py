@@ -59,6 +59,8 @@ MUTANTS = [
      MOCK_SUITE, "um"),
     ("core-lift-unproven", CORE, r"if \(!q \|\| !q->proven\)\n\t\treturn false;",
      "if (!q)\n\t\treturn false;", MOCK_SUITE, "um"),
+    ("core-vf-ids", RESET, r"pdev->is_virtfn \? PCI_COMMAND : PCI_VENDOR_ID;",
+     "PCI_VENDOR_ID;", MOCK_SUITE, "um"),
     ("core-no-depth", CORE, r"return held && reset_depth > 1;", "return false;",
      MOCK_SUITE, "um"),
     ("core-held-stays", CORE, r"\n\tq->held = false;\n", "\n", MOCK_SUITE, "um"),
