@@ -16,6 +16,11 @@
  *                        0x2c RW PASID (bit 31: requests carry bits 19:0)
  * The registers go on working while the device is wedged: its front end is
  * alive, what does not answer is its ATC.
+ *
+ * With "vfs=N" it is a physical function with N virtual ones, at the function
+ * numbers that follow. These are endpoints like it, each with an ATC of its own
+ * that can break; what the SR-IOV chapter of the PCIe specification hardwires
+ * in them is hardwired, and of resets they have but the FLR.
  */
 #include "qemu/osdep.h"
 #include "qemu/log.h"
@@ -26,11 +31,13 @@
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
+#include "hw/pci/pcie_sriov.h"
 #include "hw/qdev-properties.h"
 #include "hw/resettable.h"
 #include "migration/vmstate.h"
 
 #define TYPE_IOMMU_FAULT_ENDPOINT "iommu-fault-endpoint"
+#define TYPE_IOMMU_FAULT_VF "iommu-fault-vf"
 OBJECT_DECLARE_SIMPLE_TYPE(IOMMUFaultEndpoint, IOMMU_FAULT_ENDPOINT)
 
 #define EP_BAR_SIZE         4096
@@ -47,6 +54,14 @@ OBJECT_DECLARE_SIMPLE_TYPE(IOMMUFaultEndpoint, IOMMU_FAULT_ENDPOINT)
 #define EP_PM_OFFSET        0x80
 #define EP_AF_OFFSET        0x90
 #define EP_AF_SIZE          6
+#define EP_MSIX_OFFSET      0xa0
+#define EP_MSIX_SIZE        12
+#define EP_MSIX_TABLE       0x800
+#define EP_MSIX_PBA         0xc00
+#define EP_SRIOV_OFFSET     0x180
+#define EP_VF_OFFSET        1
+#define EP_VF_STRIDE        1
+#define EP_VFS_MAX          7
 
 enum {
     EP_MAGIC            = 0x00,
@@ -102,6 +117,7 @@ struct IOMMUFaultEndpoint {
     bool pasid_cap;
     uint16_t vendor;            /* 0: our own */
     uint16_t device;
+    uint16_t vfs;
 
     QTAILQ_HEAD(, ATCEntry) atc;
     uint32_t atc_entries;
@@ -497,12 +513,18 @@ static const MemoryRegionOps ep_ops = {
 static uint32_t ep_config_read(PCIDevice *pci, uint32_t addr, int len)
 {
     IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(pci);
+    uint32_t val;
 
     if (iommu_fault_dev_absent(&ep->fault)) {
         return UINT32_MAX >> (32 - 8 * len);
     }
     ep->fault.in_reset = false;
-    return pci_default_read_config(pci, addr, len);
+    val = pci_default_read_config(pci, addr, len);
+    /* QEMU maps the BAR of a virtual function by a bit that it has not. */
+    if (pci_is_vf(pci) && addr == PCI_COMMAND) {
+        val &= ~PCI_COMMAND_MEMORY;
+    }
+    return val;
 }
 
 /*
@@ -624,28 +646,15 @@ static void ep_reset_exit(Object *obj, ResetType type)
 
 /* Life */
 
-static void ep_realize(PCIDevice *pci, Error **errp)
+/* What a function has that is no virtual one. */
+static bool ep_init_physical(IOMMUFaultEndpoint *ep, Error **errp)
 {
-    IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(pci);
+    PCIDevice *pci = PCI_DEVICE(ep);
 
-    if (!ep->atc_size) {
-        error_setg(errp, "atc-size must not be 0");
-        return;
-    }
-    if (pcie_endpoint_cap_init(pci, EP_EXP_OFFSET) < 0) {
-        error_setg(errp, "no PCI Express capability: put the device behind "
-                   "a pcie-root-port");
-        return;
-    }
-    pcie_cap_flr_init(pci);
-    pcie_cap_deverr_init(pci);
-    pcie_ats_init(pci, EP_ATS_OFFSET, true);
     if (pci_pm_init(pci, EP_PM_OFFSET, errp) < 0 ||
         pci_add_capability(pci, PCI_CAP_ID_AF, EP_AF_OFFSET, EP_AF_SIZE,
-                           errp) < 0 ||
-        pcie_aer_init(pci, PCI_ERR_VER, EP_AER_OFFSET, PCI_ERR_SIZEOF,
-                      errp) < 0) {
-        return;
+                           errp) < 0) {
+        return false;
     }
     /* There is a soft reset on the way from D3hot to D0. */
     pci_set_word(pci->wmask + EP_PM_OFFSET + PCI_PM_CTRL,
@@ -659,6 +668,7 @@ static void ep_realize(PCIDevice *pci, Error **errp)
         pci_config_set_vendor_id(pci->config, ep->vendor);
         pci_config_set_device_id(pci->config, ep->device);
     }
+    /* A virtual function uses that of its physical one. */
     if (ep->pasid_cap) {
         pcie_add_capability(pci, PCI_EXT_CAP_ID_PASID, 1, EP_PASID_OFFSET,
                             EP_PASID_SIZE);
@@ -667,10 +677,72 @@ static void ep_realize(PCIDevice *pci, Error **errp)
         pci_set_word(pci->wmask + EP_PASID_OFFSET + PCI_PASID_CTRL,
                      PCI_PASID_CTRL_ENABLE);
     }
+    return true;
+}
+
+/*
+ * Of the Command register only Bus Master Enable is left. The interrupts are
+ * MSI-X, of which the model has the capability and nothing behind it.
+ */
+static bool ep_init_virtual(IOMMUFaultEndpoint *ep, Error **errp)
+{
+    PCIDevice *pci = PCI_DEVICE(ep);
+    uint8_t *msix = pci->config + EP_MSIX_OFFSET;
+
+    pci_set_word(pci->config + PCI_COMMAND, PCI_COMMAND_MEMORY);
+    pci_set_word(pci->wmask + PCI_COMMAND, PCI_COMMAND_MASTER);
+    if (pci_add_capability(pci, PCI_CAP_ID_MSIX, EP_MSIX_OFFSET, EP_MSIX_SIZE,
+                           errp) < 0) {
+        return false;
+    }
+    pci_set_long(msix + PCI_MSIX_TABLE, EP_MSIX_TABLE);
+    pci_set_long(msix + PCI_MSIX_PBA, EP_MSIX_PBA);
+    pci_set_word(pci->wmask + EP_MSIX_OFFSET + PCI_MSIX_FLAGS,
+                 PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+    return true;
+}
+
+static void ep_realize(PCIDevice *pci, Error **errp)
+{
+    IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(pci);
+
+    if (!ep->atc_size) {
+        error_setg(errp, "atc-size must not be 0");
+        return;
+    }
+    if (ep->vfs > EP_VFS_MAX) {
+        error_setg(errp, "vfs must not be more than %d", EP_VFS_MAX);
+        return;
+    }
+    if (pcie_endpoint_cap_init(pci, EP_EXP_OFFSET) < 0) {
+        error_setg(errp, "no PCI Express capability: put the device behind "
+                   "a pcie-root-port");
+        return;
+    }
+    pcie_cap_flr_init(pci);
+    pcie_cap_deverr_init(pci);
+    pcie_ats_init(pci, EP_ATS_OFFSET, true);
+    if (pcie_aer_init(pci, PCI_ERR_VER, EP_AER_OFFSET, PCI_ERR_SIZEOF,
+                      errp) < 0) {
+        return;
+    }
+    if (!(pci_is_vf(pci) ? ep_init_virtual(ep, errp) :
+                           ep_init_physical(ep, errp))) {
+        return;
+    }
 
     memory_region_init_io(&ep->mmio, OBJECT(ep), &ep_ops, ep,
                           TYPE_IOMMU_FAULT_ENDPOINT, EP_BAR_SIZE);
     pci_register_bar(pci, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &ep->mmio);
+    if (ep->vfs) {
+        if (!pcie_sriov_pf_init(pci, EP_SRIOV_OFFSET, TYPE_IOMMU_FAULT_VF,
+                                IOMMU_FAULT_VF_DEVICE_ID, ep->vfs, ep->vfs,
+                                EP_VF_OFFSET, EP_VF_STRIDE, errp)) {
+            return;
+        }
+        pcie_sriov_pf_init_vf_bar(pci, 0, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                                  EP_BAR_SIZE);
+    }
 
     QTAILQ_INIT(&ep->atc);
     ep->timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, ep_timer, ep);
@@ -684,6 +756,9 @@ static void ep_exit(PCIDevice *pci)
 {
     IOMMUFaultEndpoint *ep = IOMMU_FAULT_ENDPOINT(pci);
 
+    if (ep->vfs) {
+        pcie_sriov_pf_exit(pci);
+    }
     iommu_fault_dev_unregister(&ep->fault);
     atc_flush(ep);
     timer_free(ep->timer);
@@ -695,6 +770,7 @@ static void ep_exit(PCIDevice *pci)
 static const Property ep_props[] = {
     DEFINE_PROP_UINT32("atc-size", IOMMUFaultEndpoint, atc_size, 2048),
     DEFINE_PROP_BOOL("pasid", IOMMUFaultEndpoint, pasid_cap, true),
+    DEFINE_PROP_UINT16("vfs", IOMMUFaultEndpoint, vfs, 0),
     DEFINE_PROP_UINT16("x-vendor", IOMMUFaultEndpoint, vendor, 0),
     DEFINE_PROP_UINT16("x-device", IOMMUFaultEndpoint, device, 0),
 };
@@ -737,8 +813,21 @@ static const TypeInfo ep_info = {
     },
 };
 
+static void vf_class_init(ObjectClass *klass, const void *data)
+{
+    /* It is made by its physical function. */
+    DEVICE_CLASS(klass)->user_creatable = false;
+}
+
+static const TypeInfo vf_info = {
+    .name = TYPE_IOMMU_FAULT_VF,
+    .parent = TYPE_IOMMU_FAULT_ENDPOINT,
+    .class_init = IOMMU_FAULT_CLASS_INIT(vf_class_init),
+};
+
 static void ep_register_types(void)
 {
     type_register_static(&ep_info);
+    type_register_static(&vf_info);
 }
 type_init(ep_register_types)

@@ -160,16 +160,22 @@ void iommu_fault_dev_unregister(IOMMUFaultDev *dev)
     iommu_fault_log("%04x unplugged", ghost->ghost_sid);
 }
 
+/* Plugged in; a virtual function is there while VF Enable of its PF is set. */
+static bool dev_there(const IOMMUFaultDev *dev)
+{
+    return dev->pci && (!pci_is_vf(dev->pci) || dev->pci->enabled);
+}
+
 bool iommu_fault_dev_answers(const IOMMUFaultDev *dev)
 {
-    return dev->pci && (dev->mode == IOMMU_FAULT_HEALTHY ||
-                        dev->mode == IOMMU_FAULT_SLOW);
+    return dev_there(dev) && (dev->mode == IOMMU_FAULT_HEALTHY ||
+                               dev->mode == IOMMU_FAULT_SLOW);
 }
 
 /* Off the bus: configuration space and BARs read all ones, no DMA. */
 bool iommu_fault_dev_absent(const IOMMUFaultDev *dev)
 {
-    return !dev->pci || dev->gone || dev->mode == IOMMU_FAULT_VANISHED;
+    return !dev_there(dev) || dev->gone || dev->mode == IOMMU_FAULT_VANISHED;
 }
 
 /* Would a reset at this moment clear nothing? */

@@ -51,6 +51,7 @@ FW_CFG = 0x09020000
 PORT = {1: 0x10, 2: 0x18}           # 00:02.0, 00:03.0
 CTL_BDF = 0x20                      # 00:04.0
 SID = {1: 0x100, 2: 0x200}
+VF = (0x101, 0x102)                 # of endpoint 1
 DID = {1: 7, 2: 9}
 
 # VT-d registers and fields
@@ -109,6 +110,10 @@ INTX_DISABLE, MASTER, MEMORY = 0x400, 4, 2
 DEVCTL = 0x48
 FLR = 0x8000
 ATS_CTRL, ATS_ENABLE = 0x106, 0x8000
+SRIOV, SRIOV_CTRL, TOTAL_VFS, NUM_VFS, VF_DID, VF_BAR = (
+    0x180, 0x188, 0x18e, 0x190, 0x19a, 0x1a4)
+VFE, MSE = 1, 8
+VF_MSIX_CTRL, MSIX_MASKALL = 0xa2, 0x4000
 PASID_CTRL, PASID_ENABLE = 0x116, 1
 ONES = 0xffffffff
 
@@ -185,7 +190,7 @@ class Machine:
             "-device", "pcie-root-port,id=rp1,chassis=1,slot=1,addr=2.0",
             "-device", "pcie-root-port,id=rp2,chassis=2,slot=2,addr=3.0",
             "-device", "iommu-fault-ctl,addr=4.0",
-            "-device", "iommu-fault-endpoint,id=ep1,bus=rp1",
+            "-device", "iommu-fault-endpoint,id=ep1,bus=rp1,vfs=2",
             "-device", "iommu-fault-endpoint,id=ep2,bus=rp2",
         ]
         try:
@@ -1231,6 +1236,67 @@ def bus_reset(m):
     expect("ATS control", m.crw(SID[1], ATS_CTRL), 0)
     m.setup_endpoint(1)
     expect("ATC", m.ep(1, E_ATC), 0)
+
+
+def enable_vfs(m):
+    m.wl(m.cfg(SID[1], VF_BAR), m.ep_bar[1] + 0x8000)
+    m.cww(SID[1], NUM_VFS, 2)
+    m.cww(SID[1], SRIOV_CTRL, VFE | MSE)
+
+
+def vf_magic(m, n):
+    return m.rl(m.ep_bar[1] + 0x8000 + n * 0x1000 + E_MAGIC)
+
+
+@test_any
+def virtual_functions(m):
+    """they come and go with VF Enable, and have what the specification leaves them"""
+    expect("capability", m.cr(SID[1], SRIOV) & 0xffff, 0x10)
+    expect("TotalVFs, device id", (m.crw(SID[1], TOTAL_VFS), m.crw(SID[1], VF_DID)), (2, 0xfa19))
+    expect("header of the PF", m.cr(SID[1], 0x0c) >> 16, 0)
+    for vf in VF:
+        expect("VF without VF Enable", m.cr(vf, COMMAND), ONES)
+    enable_vfs(m)
+    for n, vf in enumerate(VF):
+        expect("ids", m.cr(vf, 0), ONES)
+        m.cww(vf, COMMAND, MASTER | MEMORY | INTX_DISABLE | 1)
+        expect("command register", m.crw(vf, COMMAND), MASTER)
+        expect("BAR", (m.cr(vf, BAR0), vf_magic(m, n)), (0, 0x50455149))
+        m.cww(vf, ATS_CTRL, ATS_ENABLE)
+        m.cww(vf, VF_MSIX_CTRL, MSIX_MASKALL)
+        expect("ATS, MSI-X", (m.crw(vf, ATS_CTRL), m.crw(vf, VF_MSIX_CTRL)),
+               (ATS_ENABLE, MSIX_MASKALL))
+    m.cww(VF[0], DEVCTL, FLR)
+    expect("after its FLR", (m.crw(VF[0], COMMAND), m.crw(VF[0], ATS_CTRL),
+                             m.crw(VF[0], VF_MSIX_CTRL)), (0, 0, 0))
+    expect("magic after its FLR", vf_magic(m, 0), 0x50455149)
+    expect("the other one", m.crw(VF[1], ATS_CTRL), ATS_ENABLE)
+    expect("the physical one", m.crw(SID[1], ATS_CTRL), ATS_ENABLE)
+    m.cww(SID[1], SRIOV_CTRL, 0)
+    for vf in VF:
+        expect("VF without VF Enable", m.cr(vf, COMMAND), ONES)
+
+
+@test_any
+def virtual_function_breaks(m):
+    """alone; its own FLR heals it and so does one of the PF, if that happens"""
+    enable_vfs(m)
+    for reset, good in ((VF[0], True), (SID[1], True), (VF[1], False)):
+        m.ctl(TARGET, VF[0])
+        m.ctl(WEDGE, 1)
+        m.cww(reset, DEVCTL, FLR)
+        m.ctl(TARGET, VF[0])
+        expect("WEDGE", m.ctl(WEDGE), 0 if good else 1)
+        if reset == SID[1]:
+            expect("VF after a reset of the PF", m.cr(VF[0], COMMAND), ONES)
+            m.setup_endpoint(1)
+            enable_vfs(m)
+    expect("WEDGE of the others", (m.target(1, WEDGE), m.target(2, WEDGE)), (0, 0))
+    m.wedge(1, 2)
+    m.cww(SID[1], DEVCTL, FLR)
+    expect("VFs of a PF whose reset does nothing", vf_magic(m, 0), 0x50455149)
+    m.ctl(TARGET, VF[0])
+    expect("WEDGE", m.ctl(WEDGE), 1)
 
 
 @test_any
