@@ -20,6 +20,8 @@
 #include "guest.h"
 
 struct device dev_a, dev_b, dev_c, dev_d;
+struct device dev_vf[VFS];
+unsigned int n_vfs;
 struct device dev_more[MORE];
 unsigned int n_more;
 struct options opt;
@@ -470,6 +472,7 @@ void find_devices(void)
 	int i, count;
 
 	n_more = 0;
+	n_vfs = 0;
 	count = scandir("/sys/bus/pci/devices", &names, NULL, by_name);
 	for (i = 0; i < count && n_more < MORE; i++) {
 		unsigned int bus, slot, fn;
@@ -484,6 +487,9 @@ void find_devices(void)
 		if (read_hex(d.dir, "vendor") == IQ_QUIRK_VENDOR &&
 		    read_hex(d.dir, "device") == IQ_QUIRK_DEVICE)
 			dev_c = d;
+		if (read_hex(d.dir, "vendor") == IQ_VENDOR &&
+		    read_hex(d.dir, "device") == IQ_VF_DEVICE && n_vfs < VFS)
+			dev_vf[n_vfs++] = d;
 		if (read_hex(d.dir, "vendor") != IQ_VENDOR ||
 		    read_hex(d.dir, "device") != IQ_EP_DEVICE)
 			continue;
@@ -765,6 +771,15 @@ int flr(struct device *d)
 	return device_write(d, "reset", "1", "reset-returned");
 }
 
+void vfs_enable(void)
+{
+	int ret = device_write(&dev_a, "sriov_numvfs", "2", "vfs-enabled");
+
+	require(!ret, "vfs", "%s", strerror(-ret));
+	find_devices();
+	require(n_vfs == VFS, "vfs-found", "%u", n_vfs);
+}
+
 static long do_reset_bus(void *arg)
 {
 	return iq(IQ_RESET_BUS, arg);
@@ -944,6 +959,12 @@ static long do_heal(void *arg)
 		ctl_write(all[i], CTL_WEDGE, WEDGE_HEALTHY);
 	if (!device_present(&dev_a) || !device_present(&dev_b))
 		write_file("/sys/bus/pci/rescan", "1");
+	if (n_vfs) {
+		for (i = 0; i < n_vfs; i++)
+			ctl_write(&dev_vf[i], CTL_WEDGE, WEDGE_HEALTHY);
+		snprintf(path, sizeof(path), "%s/sriov_numvfs", dev_a.dir);
+		write_file(path, "0");
+	}
 	for (i = 0; i < ARRAY_SIZE(all); i++) {
 		struct iq_dev dom = { .bdf = all[i]->rid };
 
@@ -988,8 +1009,10 @@ bool heal(void)
 	vm_drop();
 	job_go(job);
 	/* Twice the longest: a reset of a device that was gone takes its time. */
-	return job_wait(job, 2 * opt.limit_ms) && !job->ret &&
-	       wait_for(is_healthy, &dev_a, opt.limit_ms) &&
+	if (!job_wait(job, 2 * opt.limit_ms) || job->ret)
+		return false;
+	n_vfs = 0;
+	return wait_for(is_healthy, &dev_a, opt.limit_ms) &&
 	       wait_for(is_healthy, &dev_b, opt.limit_ms) &&
 	       wait_for(is_healthy, &dev_c, opt.limit_ms) &&
 	       wait_for(is_healthy, &dev_d, opt.limit_ms);

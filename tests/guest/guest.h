@@ -38,6 +38,10 @@ extern struct device dev_b;	/* its healthy neighbour */
 extern struct device dev_c;	/* has a reset method of its own */
 extern struct device dev_d;
 
+#define VFS	2
+extern struct device dev_vf[VFS];	/* virtual functions of dev_a, while it has them */
+extern unsigned int n_vfs;
+
 #define MORE	30
 extern struct device dev_more[MORE];	/* some machines have these as well */
 extern unsigned int n_more;
@@ -185,6 +189,8 @@ struct iq_beat beat(bool reset);
 
 int reset_bus(struct device *d);	/* pci_reset_bus() */
 int power_cycle(struct device *d);	/* to D3 and back */
+/* Turns SR-IOV of dev_a on; heal() turns it off. */
+void vfs_enable(void);
 /* The outcome of a kind of reset, for the runner's matrix. */
 void matrix(const char *kind, bool happened, bool lifted);
 

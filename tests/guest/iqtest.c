@@ -1026,6 +1026,7 @@ static void iq_remove(struct pci_dev *pdev)
 	unsigned long flags;
 
 	if (pdev->device != IQ_CTL_DEVICE) {
+		pci_disable_sriov(pdev);
 		iq_ep_remove(pci_get_drvdata(pdev));
 		return;
 	}
@@ -1049,7 +1050,18 @@ static pci_ers_result_t iq_slot_reset(struct pci_dev *pdev)
 	return PCI_ERS_RESULT_RECOVERED;
 }
 
+/* The PCI core restores VF Enable, and leaves the virtual functions to the drivers. */
+static void iq_reset_done(struct pci_dev *pdev)
+{
+	struct pci_dev *vf = NULL;
+
+	while ((vf = pci_get_device(IQ_VENDOR, IQ_VF_DEVICE, vf)))
+		if (vf->is_virtfn && pci_physfn(vf) == pdev)
+			pci_set_master(vf);
+}
+
 static const struct pci_error_handlers iq_err_handler = {
+	.reset_done = iq_reset_done,
 	.error_detected = iq_error_detected,
 	.slot_reset = iq_slot_reset,
 };
@@ -1057,6 +1069,7 @@ static const struct pci_error_handlers iq_err_handler = {
 static const struct pci_device_id iq_ids[] = {
 	{ PCI_DEVICE(IQ_VENDOR, IQ_CTL_DEVICE) },
 	{ PCI_DEVICE(IQ_VENDOR, IQ_EP_DEVICE) },
+	{ PCI_DEVICE(IQ_VENDOR, IQ_VF_DEVICE) },
 	{ PCI_DEVICE(IQ_QUIRK_VENDOR, IQ_QUIRK_DEVICE) },
 	{ }
 };
@@ -1067,6 +1080,7 @@ static struct pci_driver iq_driver = {
 	.id_table = iq_ids,
 	.probe = iq_probe,
 	.remove = iq_remove,
+	.sriov_configure = pci_sriov_configure_simple,
 	.err_handler = &iq_err_handler,
 };
 

@@ -12,6 +12,7 @@
 #define IQ_VENDOR		0x1234
 #define IQ_CTL_DEVICE		0xfa17
 #define IQ_EP_DEVICE		0xfa18
+#define IQ_VF_DEVICE		0xfa19
 /* An endpoint in the guise of a device that has a reset method of its own. */
 #define IQ_QUIRK_VENDOR		0x8086
 #define IQ_QUIRK_DEVICE		0x0953

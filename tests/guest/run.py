@@ -206,6 +206,8 @@ PLAIN = {
     "hotplug_wedged": "remove-returned",
     "poweroff": "unmap-returned",
     "bus_quiet": "invalidations-in-reset",
+    "kind_pf_flr": "unmap-returned",
+    "vf_quiet": "invalidations-in-reset",
     "vfio_reset": "unmap-returned",
     "vfio_dies": "close-returned",
 }
@@ -266,6 +268,11 @@ PLAIN_AMD = {
     "siblings": "reused-pages-damaged",
     "reset_then_dead": "reused-pages-damaged",
     "bus_quiet": "invalidations-in-reset",
+    "kind_vf_flr": "reused-pages-damaged",
+    "kind_pf_flr": "reused-pages-damaged",
+    "pf_broken": "reused-pages-damaged",
+    "vf_disabled": "reused-pages-damaged",
+    "vf_quiet": "invalidations-in-reset",
     "vfio_reset": "reused-pages-damaged",
     "vfio_hot_reset": "reused-pages-damaged",
     "vfio_close": "reused-pages-damaged",
@@ -512,7 +519,7 @@ class Vm:
             "-device", "iommu-fault-ctl",
             "-device", "pcie-root-port,id=rp1,chassis=1,slot=1",
             "-device", "pcie-root-port,id=rp2,chassis=2,slot=2",
-            "-device", "iommu-fault-endpoint,bus=rp1" + machine.endpoint,
+            "-device", "iommu-fault-endpoint,bus=rp1,vfs=2" + machine.endpoint,
             "-device", "iommu-fault-endpoint,bus=rp2" + machine.endpoint,
             # No hotplug slot: a reset of this bus is none of a slot. Two functions
             # without ACS; the kernel has a reset method of its own for the first.
@@ -788,7 +795,7 @@ class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
     KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
-             "reset_subordinate", "aer", "power", "vfio_reset", "vfio_hot_reset", "vfio_close")
+             "reset_subordinate", "aer", "power", "vf_flr", "pf_flr", "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
         "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
@@ -1065,6 +1072,14 @@ MUTANTS = [
      ("amd",)),
     ("no-bus-block", CORE + "bus.c", r"\twalk_below\(bridge, bus_open, 0\);",
      "\tif (false)\n\t\twalk_below(bridge, bus_open, 0);", "bus_quiet",
+     "invalidations-in-reset", ("amd",)),
+    ("ids-of-a-vf", CORE + "reset.c", r"pdev->is_virtfn \? PCI_COMMAND : PCI_VENDOR_ID;",
+     "PCI_VENDOR_ID;", "kind_vf_flr", "recovered", ("amd",)),
+    ("no-vf-bracket", CORE + "bus.c",
+     r"\t\tquarantine_walk\(pf, is_vf_of, bus_open, 0\);", "\t\t;", "kind_pf_flr", "recovered",
+     ("amd",)),
+    ("no-vf-block", CORE + "bus.c",
+     r"\t\tquarantine_walk\(pf, is_vf_of, bus_open, 0\);", "\t\t;", "vf_quiet",
      "invalidations-in-reset", ("amd",)),
     ("recovery-count-leaks", "drivers/iommu/iommu.c",
      r"(?<=list_del\(&device->list\);\n)\t\tquarantine_gdev_remove\(group, device\);\n", "",

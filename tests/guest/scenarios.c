@@ -1032,32 +1032,154 @@ static long do_hot_reset(void *arg)
 
 /*
  * PCIe r6.0 10.3.1: a device in a reset is sent no invalidation, however busy
- * its domain is. Red: plain (invalidations-in-reset), no-bus-block.
+ * its domain is.
  */
-static void s_bus_quiet(void)
+static void quiet(struct device *d, struct job *reset)
 {
-	struct iq_dev a = { .bdf = dev_a.rid };
-	struct job *reset, *flush;
+	struct job *flush;
 	struct iq_unmap u;
 	u32 first, inv;
 
 	begin();
-	first = map_with_ats(&dev_a, 4000);
-	inv = ctl_read(&dev_a, CTL_INV_TOTAL);
-	reset = job_prepare(CPU_CULPRIT, do_hot_reset, &a, sizeof(a));
+	first = map_with_ats(d, 4000);
+	inv = ctl_read(d, CTL_INV_TOTAL);
 	flush = unmap_prepare(CPU_SECOND, first, 4000, 0);
 	job_go(flush);
-	require(wait_for(invalidations_above, &(struct inv_arg){ &dev_a, inv }, opt.limit_ms),
-		"flushes-run", "%s", dev_a.bdf);
+	require(wait_for(invalidations_above, &(struct inv_arg){ d, inv }, opt.limit_ms),
+		"flushes-run", "%s", d->bdf);
 	job_go(reset);
-	require(job_wait(reset, opt.limit_ms), "reset-returned", "%s", dev_a.bdf);
+	require(job_wait(reset, opt.limit_ms), "reset-returned", "%s", d->bdf);
 	check_eq((u64)-job_ret(reset), 0, "reset");
 	u = unmap_wait(flush);
 	note("unmap_max_us", u.max_ns / 1000);
-	note("invalidations", ctl_read(&dev_a, CTL_INV_TOTAL) - inv);
-	check_eq(ctl_read(&dev_a, CTL_INV_IN_RESET), 0, "invalidations-in-reset");
-	check_ge(ctl_read(&dev_a, CTL_RESETS), 1, "reset-seen");
-	healthy_io(&dev_a);
+	note("invalidations", ctl_read(d, CTL_INV_TOTAL) - inv);
+	check_eq(ctl_read(d, CTL_INV_IN_RESET), 0, "invalidations-in-reset");
+	check_ge(ctl_read(d, CTL_RESETS), 1, "reset-seen");
+	healthy_io(d);
+	check_innocent(&dev_b, base_b);
+}
+
+/* Red: plain (invalidations-in-reset), no-bus-block. */
+static void s_bus_quiet(void)
+{
+	struct iq_dev a = { .bdf = dev_a.rid };
+
+	quiet(&dev_a, job_prepare(CPU_CULPRIT, do_hot_reset, &a, sizeof(a)));
+}
+
+/*
+ * A virtual function is not there from the FLR of its physical one on until VF
+ * Enable is restored. Red: plain, no-vf-block.
+ */
+static void s_vf_quiet(void)
+{
+	vfs_enable();
+	quiet(&dev_vf[0], device_write_prepare(CPU_CULPRIT, &dev_a, "reset", "1"));
+	check(state_is(&dev_vf[0], "healthy"), "state-healthy", "%s", dev_vf[0].bdf);
+}
+
+/*
+ * C7: a virtual function breaks and is reset, alone. Its ids read as all ones, and
+ * of its Command register a reset has cleared nothing that the PCI core had left
+ * set. Red: plain, ids-of-a-vf.
+ */
+static void s_kind_vf_flr(void)
+{
+	unsigned int base;
+
+	vfs_enable();
+	base = broken_count(&dev_vf[1]);
+	kind("vf_flr", &dev_vf[0], flr);
+	check_innocent(&dev_vf[1], base);
+	check_innocent(&dev_a, base_a);
+}
+
+/*
+ * C7: the reset of a physical function is one of its virtual ones, unless it did
+ * nothing. Red: plain, no-vf-bracket.
+ */
+static void s_kind_pf_flr(void)
+{
+	struct device *d = &dev_vf[0];
+	unsigned int base, base_1;
+
+	vfs_enable();
+	begin();
+	base = broken_count(d);
+	base_1 = broken_count(&dev_vf[1]);
+	break_and_unmap(d, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(d, base, 1);
+	check_innocent(&dev_vf[1], base_1);
+	check_eq((u64)-flr(&dev_a), 0, "reset");
+	matrix("pf_flr", true, state_is(d, "healthy"));
+	check_recovered(d);
+	check_innocent(&dev_vf[1], base_1);
+	check_innocent(&dev_a, base_a);
+	for (unsigned int i = 0; i < VFS; i++)
+		check_eq(ctl_read(&dev_vf[i], CTL_INV_IN_RESET), 0, "invalidations-in-reset");
+	check_eq(ctl_read(d, CTL_TIMEOUTS), 1, "timeouts");
+
+	ctl_write(d, CTL_CLEAR, 1);
+	break_and_unmap(d, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(d, base, 2);
+	wedge(&dev_a, WEDGE_FOR_EVER);
+	note("reset_errno", (u64)-flr(&dev_a));
+	check_ge(ctl_read(&dev_a, CTL_RESETS), 1, "reset-was-tried");
+	matrix("pf_flr", false, state_is(d, "healthy"));
+	check(state_is(d, "quarantined"), "not-lifted", "%s", d->bdf);
+	check(!ats_enabled(d), "ats-stays-off", "%s", d->bdf);
+	check_innocent(&dev_vf[1], base_1);
+	wedge(&dev_a, WEDGE_HEALTHY);
+	check_eq((u64)-flr(&dev_a), 0, "reset-again");
+	check_recovered(d);
+	check_recovered(&dev_a);
+	check_innocent(&dev_b, base_b);
+}
+
+/*
+ * C7, the reverse: the reset of a virtual function is not one of the physical one,
+ * which stays in quarantine. Its virtual ones go on meanwhile. Red: plain.
+ */
+static void s_pf_broken(void)
+{
+	unsigned int base[VFS];
+
+	vfs_enable();
+	begin();
+	for (unsigned int i = 0; i < VFS; i++)
+		base[i] = broken_count(&dev_vf[i]);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	check_innocent(&dev_vf[0], base[0]);
+	check_eq((u64)-flr(&dev_vf[0]), 0, "vf-reset");
+	check(state_is(&dev_a, "quarantined"), "not-lifted-by-vf", "%s", dev_a.bdf);
+	check_innocent(&dev_vf[0], base[0]);
+	check_eq((u64)-flr(&dev_a), 0, "reset");
+	check_recovered(&dev_a);
+	for (unsigned int i = 0; i < VFS; i++)
+		check_innocent(&dev_vf[i], base[i]);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_innocent(&dev_b, base_b);
+}
+
+/*
+ * C8: SR-IOV is turned off under a virtual function in quarantine, and on again:
+ * clearing VF Enable has reset it, so the new one starts healthy. Red: plain.
+ */
+static void s_vf_disabled(void)
+{
+	struct device *d = &dev_vf[0];
+
+	vfs_enable();
+	begin();
+	break_and_unmap(d, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(d, 0, 1);
+	check_eq((u64)-device_write(&dev_a, "sriov_numvfs", "0", "vfs-disabled"), 0, "disable");
+	check(!device_present(d), "gone", "%s", d->bdf);
+	vfs_enable();
+	check_recovered(d);
+	check_eq(broken_count(d), 0, "broken-count");
+	check_innocent(&dev_a, base_a);
 	check_innocent(&dev_b, base_b);
 }
 
@@ -2436,6 +2558,11 @@ const struct scenario scenarios[] = {
 	{ "kind_subordinate", "main", s_kind_subordinate },
 	{ "kind_aer", "main", s_kind_aer },
 	{ "kind_power", "main", s_kind_power },
+	{ "kind_vf_flr", "main", s_kind_vf_flr },
+	{ "kind_pf_flr", "main", s_kind_pf_flr },
+	{ "pf_broken", "main", s_pf_broken },
+	{ "vf_disabled", "main", s_vf_disabled },
+	{ "vf_quiet", "main", s_vf_quiet },
 	{ "bus_quiet", "main", s_bus_quiet },
 	{ "siblings", "main", s_siblings },
 	{ "reset_then_dead", "main", s_reset_then_dead },
