@@ -45,6 +45,7 @@ struct vtd_hw {
 	bool fetch_all;			/* fetches what follows before it times out */
 	bool silent;			/* completes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
+	bool refuses;			/* device-TLB invalidations, from then on */
 	/* what it has done */
 	bool stopped;			/* ITE is set */
 	int late;			/* sid of one that was not answered, or -1 */
@@ -217,6 +218,11 @@ static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
 	return true;
 }
 
+static bool hw_is_devtlb(u64 qw0)
+{
+	return (qw0 & 0xf) == QI_DIOTLB_TYPE || (qw0 & 0xf) == QI_DEIOTLB_TYPE;
+}
+
 static unsigned int hw_queued_waits(struct vtd_hw *hw, u32 head, u32 tail)
 {
 	int shift = qi_shift(&hw->iommu);
@@ -233,13 +239,14 @@ static void vtd_hardware(struct intel_iommu *iommu)
 {
 	struct vtd_hw *hw = container_of(iommu, struct vtd_hw, iommu);
 	int shift = qi_shift(iommu);
-	u32 head, tail, mask = (QI_LENGTH << shift) - 1;
+	u32 head, tail, fsts, mask = (QI_LENGTH << shift) - 1;
 
 	if (hw != vtd_hw)
 		return;
 	hw_look(hw);
 	/* Write 1 to clear: then the queue goes on */
-	if (hw->stopped && reg_get(hw, DMAR_FSTS_REG) == DMA_FSTS_ITE) {
+	fsts = reg_get(hw, DMAR_FSTS_REG);
+	if (hw->stopped && (fsts == DMA_FSTS_ITE || fsts == DMA_FSTS_IQE)) {
 		reg_set(hw, DMAR_FSTS_REG, 0);
 		hw->stopped = false;
 	}
@@ -253,6 +260,11 @@ static void vtd_hardware(struct intel_iommu *iommu)
 	while (head != tail && !hw->stopped) {
 		u64 *desc = iommu->qi->desc + head;
 
+		if (hw->refuses && hw->ites && hw_is_devtlb(*desc)) {
+			reg_set(hw, DMAR_FSTS_REG, DMA_FSTS_IQE | FSTS_UNTOUCHED);
+			hw->stopped = true;
+			break;
+		}
 		head = (head + (1 << shift)) & mask;
 		reg_set(hw, DMAR_IQH_REG, head);
 		hw_one(hw, desc, head == tail);
@@ -528,6 +540,23 @@ static void vtd_test_nameless_second(struct kunit *test)
 	iq_break_and_wait(test, d);
 	iq_expect_state(test, s, "healthy");
 	iq_expect_in_service(test, s);
+}
+
+/* Who cannot be asked alone, since the queue refuses that, counts as broken */
+static void vtd_test_nameless_refused(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+	struct vtd_hw *hw = the_hw(test);
+
+	hw->naming = NAME_ZERO;
+	hw->refuses = true;
+	iq_break_and_wait(test, d);
+	iq_await_state(test, s, "quarantined");
+	iq_expect_shut_out(test, s);
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+	hw->refuses = false;
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
 }
 
 /* A physical function is named, which was not asked: not taken at its word */
@@ -976,6 +1005,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_nameless_alone),
 	KUNIT_CASE(vtd_test_nameless_shared),
 	KUNIT_CASE(vtd_test_nameless_second),
+	KUNIT_CASE(vtd_test_nameless_refused),
 	KUNIT_CASE(vtd_test_pf_named),
 	KUNIT_CASE(vtd_test_mixed_batch),
 	KUNIT_CASE(vtd_test_wrap),

@@ -836,6 +836,25 @@ static void iq_body_pf_reset_fails(struct kunit *test)
 	iq_recover(test, vf);
 }
 
+/* Nor one that does not begin, since the physical function cannot be blocked */
+static void iq_body_pf_unblocked(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+
+	iq_break_and_wait(test, vf);
+	iq_make_vf(vf, pf, true);
+	iq_blocking_fails(pf, true);
+	KUNIT_EXPECT_LT(test, iommu_quarantine_reset_prepare(pf->pdev, false), 0);
+	iq_blocking_fails(pf, false);
+	iommu_quarantine_restored(pf->pdev);
+	iq_make_vf(vf, pf, false);
+	iq_expect_state(test, vf, "quarantined");
+	iq_expect_shut_out(test, vf);
+	iq_expect_in_service(test, pf);
+	iq_recover(test, vf);
+}
+
 /* Nor is there one after a reset of the bus, until the physical one is restored */
 static void iq_body_vf_bus_reset(struct kunit *test)
 {
@@ -900,8 +919,8 @@ static void iq_body_vf_reset(struct kunit *test)
 }
 
 /*
- * The blocking domain cannot be attached: the reset happens all the same, while
- * nobody is held back, and proves nothing.
+ * One cannot be blocked: the reset happens all the same, while it is not held
+ * back, and proves nothing of it.
  */
 static void iq_body_bus_unblocked(struct kunit *test)
 {
@@ -915,7 +934,7 @@ static void iq_body_bus_unblocked(struct kunit *test)
 	iommu_quarantine_bus_prepare(port);
 	iq_expect_state(test, d, "failed");
 	iq_expect_shut_out(test, d);
-	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+	iq_expect_held(test, iq_the(test, IQ_OTHER));
 	iq_do_flr(d);
 	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
 	iq_expect_state(test, d, "failed");

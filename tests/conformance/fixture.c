@@ -411,24 +411,31 @@ int iq_pretend(struct iq_dev *d, const char *name, int times)
 }
 EXPORT_SYMBOL_IF_KUNIT(iq_pretend);
 
-static int blocking_attach_fails(struct iommu_domain *domain,
-				 struct device *dev, struct iommu_domain *old)
+/* A driver has one blocking domain for all its devices */
+static struct device *unblockable;
+static const struct iommu_domain_ops *blocked_ops;
+
+static int blocking_attach(struct iommu_domain *domain, struct device *dev,
+			   struct iommu_domain *old)
 {
-	return -ENOMEM;
+	return dev == unblockable ? -ENOMEM :
+				    blocked_ops->attach_dev(domain, dev, old);
 }
 
 static const struct iommu_domain_ops failing_ops = {
-	.attach_dev = blocking_attach_fails,
+	.attach_dev = blocking_attach,
 };
 
+/* Of one function at a time */
 void iq_blocking_fails(struct iq_dev *d, bool fails)
 {
 	struct iommu_domain *domain =
 		dev_iommu_ops(iq_device(d))->blocked_domain;
 
-	if (!d->fx->blocked_ops)
-		d->fx->blocked_ops = domain->ops;
-	domain->ops = fails ? &failing_ops : d->fx->blocked_ops;
+	if (domain->ops != &failing_ops)
+		blocked_ops = domain->ops;
+	unblockable = fails ? iq_device(d) : NULL;
+	domain->ops = fails ? &failing_ops : blocked_ops;
 }
 EXPORT_SYMBOL_IF_KUNIT(iq_blocking_fails);
 
@@ -781,7 +788,7 @@ void iq_stop(struct kunit *test)
 		fx->dev[i].fenced = false;
 		if (fx->dev[i].pdev)
 			iq_watch_uevents(&fx->dev[i], false);
-		if (fx->dev[i].pdev && fx->blocked_ops)
+		if (fx->dev[i].pdev && unblockable)
 			iq_blocking_fails(&fx->dev[i], false);
 		iq_unplug(&fx->dev[i]);
 	}

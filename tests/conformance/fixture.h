@@ -138,7 +138,6 @@ struct iq_fixture {
 	struct iq_dev dev[IQ_DEVS];
 	struct task_struct *thread;
 	struct iq_told told;
-	const struct iommu_domain_ops *blocked_ops;
 	void *page;		/* what is mapped */
 	struct quarantine_options options;	/* of the boot */
 	u64 lost;		/* flushes without protection before the test */
