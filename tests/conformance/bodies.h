@@ -229,15 +229,15 @@ static void iq_body_report_hard_irq(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "unknown");
 }
 
+/* The scheduler's, which who queues work takes as well: lockdep would say so */
 static void iq_body_report_raw_lock(struct kunit *test)
 {
-	static DEFINE_RAW_SPINLOCK(lock);
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&lock, flags);
+	raw_spin_lock_irqsave(&current->pi_lock, flags);
 	iommu_report_device_broken(iq_device(d));
-	raw_spin_unlock_irqrestore(&lock, flags);
+	raw_spin_unlock_irqrestore(&current->pi_lock, flags);
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
 }
