@@ -3,7 +3,8 @@
 """Tests of how sources are found, fetched, kept and checked.
 
 A tiny archive in a folder stands for the Debian mirror: real apt, no network.
-It offers packages whose files are gone, as a real one does after an update.
+It offers packages whose files are gone, as a real one does after an update. And of
+what is installed for that, on a machine whose package tools do nothing.
 """
 
 import contextlib
@@ -495,6 +496,72 @@ def own_qemu(machine):
     machine.good("qemu", QEMU_SRC=tree)
     expect(machine.path("qemu", QEMU_SRC=tree) == os.path.realpath(tree),
            "not the user's tree")
+
+
+def run_deps(machine, missing=(), fails=0, without=(), **env):
+    """scripts/deps.sh on a machine whose package tools only write down what they are told.
+
+    @missing is not installed; the first @fails installations fail; the tools @without are
+    not there. Returns (the run, what apt-get was told).
+    """
+    tools = os.path.join(machine.scratch, "bin")
+    told = os.path.join(machine.scratch, "told")
+    with open(os.path.join(REPO, "scripts", "deps.sh"), encoding="utf-8") as handle:
+        packages = re.search(r"^packages='(.*?)'$", handle.read(), re.M | re.S)[1].split()
+    shutil.rmtree(tools, ignore_errors=True)
+    there = "".join(f"installed {name}\n" for name in packages if name not in missing)
+    write(told, "")
+    for name, text in (
+            ("dpkg-query", f"cat <<'EOF'\n{there}EOF\n"),
+            ("apt-get", f'echo "$*" >>{told}\ncase "$*" in\n*install*) '
+                        f'[ "$(grep -c install {told})" -gt {fails} ] ;;\nesac\n'),
+            ("id", "echo 0\n")):
+        if name not in without:
+            write(os.path.join(tools, name), "#!/bin/sh\n" + text)
+            os.chmod(os.path.join(tools, name), 0o755)
+    for name in ("sh", "sed", "env", "cat", "grep"):
+        os.symlink(shutil.which(name), os.path.join(tools, name))
+    run = subprocess.run(["/bin/bash", os.path.join(REPO, "scripts", "deps.sh")],
+                         env=dict(env, PATH=tools), text=True, capture_output=True, check=False)
+    return run, read(told).decode().splitlines()
+
+
+@test
+def nothing_is_missing(machine):
+    for env in ({}, {"CHECK_DEPS": "0"}):
+        run, told = run_deps(machine, **env)
+        expect((run.returncode, run.stderr, told) == (0, "", []), f"{run} {told}")
+
+
+@test
+def check_deps_0_installs_nothing(machine):
+    run, told = run_deps(machine, missing=("sparse", "spin"), CHECK_DEPS="0")
+    expect(run.returncode != 0 and not told, f"{run} {told}")
+    expect("missing packages (CHECK_DEPS=0, nothing installed): sparse spin\n" in run.stderr,
+           run.stderr)
+
+
+@test
+def what_is_missing_is_installed(machine):
+    run, told = run_deps(machine, missing=("sparse",))
+    expect(run.returncode == 0 and "installing: sparse" in run.stderr, str(run))
+    expect(told == ["-q install -y --no-install-recommends sparse"], str(told))
+
+
+@test
+def package_lists_are_read_once(machine):
+    run, told = run_deps(machine, missing=("sparse",), fails=1)
+    expect(run.returncode == 0, str(run))
+    expect([line.split()[1] for line in told] == ["install", "update", "install"], str(told))
+    run, told = run_deps(machine, missing=("sparse",), fails=2)
+    expect(run.returncode != 0 and "install by hand: sparse" in run.stderr, str(run))
+
+
+@test
+def another_distribution(machine):
+    run, told = run_deps(machine, without=("dpkg-query",))
+    expect(run.returncode != 0 and not told, f"{run} {told}")
+    expect("this is no Debian system" in run.stderr and "coccinelle" in run.stderr, run.stderr)
 
 
 def main():
