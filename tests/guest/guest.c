@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/kexec.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +71,8 @@ static struct {
 	bool failed;
 	bool lost;
 	bool last;
+	bool other_kernel;
+	bool crash;
 	bool forgives;
 } cur;
 
@@ -174,6 +178,47 @@ void shut_down_like_this(void)
 bool shuts_down_like_this(void)
 {
 	return cur.last;
+}
+
+#define KERNEL		"/kernel"
+#define SECOND_INITRD	"/second.cpio"
+
+void go_on_in_another_kernel(const char *scenario, bool after_a_crash)
+{
+	unsigned long flags = after_a_crash ? KEXEC_FILE_ON_CRASH : 0;
+	char line[4096], again[4096 + 64], *p;
+	int kernel = open(KERNEL, O_RDONLY | O_CLOEXEC);
+	int initrd = open(SECOND_INITRD, O_RDONLY | O_CLOEXEC);
+	long ret = -1;
+
+	require(kernel >= 0 && initrd >= 0, "kernel-there", "%s", strerror(errno));
+	require(read_file("/proc/cmdline", line, sizeof(line)) > 0, "cmdline", "%s",
+		strerror(errno));
+	/* The last one counts where there are two, so ours has to be the only one */
+	p = strstr(line, "iq.run=");
+	if (p)
+		memset(p, ' ', strcspn(p, " "));
+	p = strstr(line, "crashkernel=");
+	if (p)
+		memset(p, ' ', strcspn(p, " "));
+	snprintf(again, sizeof(again), "%s iq.run=%s iq.second=1", line, scenario);
+	ret = syscall(SYS_kexec_file_load, kernel, initrd, strlen(again) + 1, again, flags);
+	require(!ret, "kexec-load", "%s", strerror(errno));
+	close(kernel);
+	close(initrd);
+	cur.last = true;
+	cur.other_kernel = true;
+	cur.crash = after_a_crash;
+}
+
+bool goes_on_in_another_kernel(void)
+{
+	return cur.other_kernel;
+}
+
+bool goes_on_after_a_crash(void)
+{
+	return cur.crash;
 }
 
 void lost_on_purpose(void)
@@ -769,6 +814,22 @@ int device_write(struct device *d, const char *file, const char *text, const cha
 int flr(struct device *d)
 {
 	return device_write(d, "reset", "1", "reset-returned");
+}
+
+static long do_suspend(void *arg)
+{
+	(void)arg;
+	/* As deep as there is: with the IOMMU's own suspend and resume on x86 */
+	write_file("/sys/module/suspend/parameters/pm_test_delay", "0");
+	if (write_file("/sys/power/pm_test", "core") ||
+	    write_file("/sys/power/mem_sleep", "deep"))
+		write_file("/sys/power/pm_test", "platform");
+	return write_file("/sys/power/state", "mem");
+}
+
+int suspend_test(void)
+{
+	return (int)job_run(CPU_INIT, do_suspend, NULL, 0, "suspend-returned");
 }
 
 void vfs_enable(void)

@@ -55,6 +55,7 @@ struct options {
 	bool pasids;		/* the machine has them */
 	enum vendor vendor;	/* of its IOMMU */
 	bool intremap;		/* it remaps interrupts */
+	bool second;		/* another kernel was here before, and left the devices */
 	unsigned int limit_ms;	/* longest time a job may take before it counts as stuck */
 };
 
@@ -94,6 +95,10 @@ bool forgives_lockdep(void);
 /* Nothing is to be healed: the machine is shut down as the scenario has left it. */
 void shut_down_like_this(void);
 bool shuts_down_like_this(void);
+/* The same, but another kernel goes on with these machines' devices, and runs @scenario */
+void go_on_in_another_kernel(const char *scenario, bool after_a_crash);
+bool goes_on_after_a_crash(void);
+bool goes_on_in_another_kernel(void);
 /* A CPU is spinning with irqs off on purpose: nothing more can run here. */
 void lost_on_purpose(void);
 
@@ -191,6 +196,7 @@ int reset_bus(struct device *d);	/* pci_reset_bus() */
 int power_cycle(struct device *d);	/* to D3 and back */
 /* Turns SR-IOV of dev_a on; heal() turns it off. */
 void vfs_enable(void);
+int suspend_test(void);		/* to sleep and back, as far as pm_test goes; 0 or -errno */
 /* The outcome of a kind of reset, for the runner's matrix. */
 void matrix(const char *kind, bool happened, bool lifted);
 

@@ -140,6 +140,7 @@ static void read_options(void)
 	opt.pasids = word_of(line, "iq.pasids=", num, sizeof(num)) && atoi(num);
 	opt.vendor = word_of(line, "iq.vendor=", num, sizeof(num)) ? vendor_named(num) : INTEL;
 	opt.intremap = !word_of(line, "iq.intremap=", num, sizeof(num)) || atoi(num);
+	opt.second = word_of(line, "iq.second=", num, sizeof(num));
 	opt.hw_timeout_ms = word_of(line, "iq.timeout=", num, sizeof(num)) ?
 			    (unsigned int)atoi(num) : 300;
 	opt.limit_ms = word_of(line, "iq.limit=", num, sizeof(num)) ?
@@ -273,6 +274,9 @@ static bool run_all(void)
 			clean = false;
 		if (!clean)
 			emit("# iq: no healthy machine after %s", s->name);
+		/* What is left of the list is for that one */
+		if (goes_on_in_another_kernel())
+			break;
 	}
 	return clean;
 }
@@ -347,6 +351,14 @@ int main(int argc, char **argv)
 		clean = demo();
 	else
 		clean = run_all();
+	if (clean && goes_on_in_another_kernel()) {
+		emit("# iq: another kernel goes on");
+		if (goes_on_after_a_crash())
+			iq(IQ_PANIC, NULL);
+		reboot(RB_KEXEC);
+		emit("# iq: no other kernel: %s", strerror(errno));
+		clean = false;
+	}
 	emit("# iq: done %s", clean ? "clean" : "lost");
 	if (clean) {
 		/* Shutdown is a test of its own: the runner waits for it. */

@@ -19,8 +19,10 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
+#include <linux/panic.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
+#include <linux/pm.h>
 #include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/sizes.h>
@@ -891,6 +893,8 @@ static long iq_dispatch(unsigned int cmd, union iq_arg *a)
 		return iq_reset_bus(&a->dev);
 	case IQ_POWER:
 		return iq_power(&a->dev);
+	case IQ_PANIC:
+		panic("iqtest: as was asked for\n");
 	}
 	return -ENOTTY;
 }
@@ -1075,6 +1079,14 @@ static const struct pci_device_id iq_ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, iq_ids);
 
+/* There is nothing to be done, and the PCI core puts a device to sleep for who says so. */
+static int iq_sleep(struct device *dev)
+{
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(iq_pm_ops, iq_sleep, iq_sleep);
+
 static struct pci_driver iq_driver = {
 	.name = "iqtest",
 	.id_table = iq_ids,
@@ -1082,6 +1094,7 @@ static struct pci_driver iq_driver = {
 	.remove = iq_remove,
 	.sriov_configure = pci_sriov_configure_simple,
 	.err_handler = &iq_err_handler,
+	.driver.pm = pm_sleep_ptr(&iq_pm_ops),
 };
 
 static int __init iq_init(void)

@@ -211,5 +211,7 @@ struct iq_beat {
 #define IQ_RESET_BUS	_IOWR('q', 14, struct iq_dev)
 /* To D3cold, as far as the machine can, and back: what a driver's suspend and resume do */
 #define IQ_POWER	_IOWR('q', 15, struct iq_dev)
+/* The kernel is at its end: does not return */
+#define IQ_PANIC	_IO('q', 16)
 
 #endif

@@ -133,6 +133,8 @@ GROUPS = {
     "amd": "",
     "slow": "sysctl.kernel.hung_task_timeout_secs=300",
     "hotplug": "",
+    "kexec": "",
+    "kdump": "crashkernel=320M",
     "report": "iommu_quarantine=report",
     "off": "iommu_quarantine=off",
     "panic": "iommu_quarantine=panic",
@@ -145,6 +147,9 @@ GROUPS = {
     "arm": "",
     "arm-wide": "",
 }
+
+# Groups whose machines go on in a second kernel, the same one
+TWO_KERNELS = ("kexec", "kdump")
 
 # With the SMMUv3 driver as a module: what it needs of the core, in one machine.
 MODULE = ("healthy", "wedge_unmap", "recover", "pasid", "shared_domain", "hold_attach",
@@ -440,6 +445,26 @@ class Guest:
         make_initramfs(build_init(work, arch.cross), modules, self.initramfs)
         self.kernel_is = content_hash(self.kernel)
 
+    @functools.cached_property
+    def with_kernel(self):
+        """An initramfs with a second kernel in it, and with the first one's."""
+        path = os.path.join(os.path.dirname(self.initramfs), "with-kernel.cpio")
+        with open(self.initramfs, "rb") as handle:
+            first = handle.read()
+        with open(self.kernel, "rb") as handle:
+            kernel = handle.read()
+        # The kernel unpacks one archive after the other.
+        with open(path + ".new", "wb") as handle:
+            for part in (first, *(cpio_entry(name, stat.S_IFREG | 0o644, data) for name, data in
+                                  (("kernel", kernel), ("second.cpio", first),
+                                   ("TRAILER!!!", b"")))):
+                handle.write(part)
+        os.replace(path + ".new", path)
+        return path
+
+    def initrd(self, group):
+        return self.with_kernel if group in TWO_KERNELS else self.initramfs
+
     def mutant(self, name, path, text):
         """The same with another text of one source, still to be built."""
         mutant = copy.copy(self)
@@ -494,11 +519,12 @@ class Vm:
     """Runs QEMU to its end or to our deadlines, and collects the lines."""
 
     def __init__(self, guest, machine, tag, args, cpus=4, deadline=300, idle=60,
-                 on_line=None, accel=("-accel", "tcg,thread=multi"), more=0):
+                 on_line=None, accel=("-accel", "tcg,thread=multi"), more=0, initrd=None):
         self.lines = []
         self.why = None          # why it did not come to a proper end
         self.on_line = on_line
         self.accel, self.more = accel, more
+        self.initrd = initrd or guest.initramfs
         self.guest, self.machine, self.args = guest, machine, args
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
@@ -537,7 +563,7 @@ class Vm:
             "-device", "virtio-serial-pci",
             "-chardev", f"file,id=ktap,path={self.ktap}",
             "-device", "virtserialport,chardev=ktap,name=iq.ktap",
-            "-kernel", self.guest.kernel, "-initrd", self.guest.initramfs,
+            "-kernel", self.guest.kernel, "-initrd", self.initrd,
             "-append", append,
         ]
 
@@ -565,7 +591,7 @@ class Vm:
         digest = hashlib.sha256()
         command = self.command()
         for content in (content_hash(command[0]), self.guest.kernel_is,
-                        content_hash(self.guest.initramfs)):
+                        content_hash(self.initrd)):
             digest.update(content.encode())
         # Without the names of this run's own files.
         told = [re.sub(r"/\S*/(run-\d+/)?", "", word) for word in command]
@@ -795,7 +821,7 @@ class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
     KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
-             "reset_subordinate", "aer", "power", "vf_flr", "pf_flr", "vfio_reset", "vfio_hot_reset", "vfio_close")
+             "reset_subordinate", "aer", "power", "suspend", "vf_flr", "pf_flr", "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
         "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
@@ -870,7 +896,7 @@ def grafted_jobs(guest, machines, only, ktap, _again, matrix):
     def job(machine, group, names):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
                 deadline=600, idle=240 if group == "slow" else 120,
-                more=more_endpoints(names),
+                more=more_endpoints(names), initrd=guest.initrd(group),
                 on_line=functools.partial(matrix.take, vendor_of(machine))).run()
         for result in results_of(vm, names):
             ktap.add(f"{machine}/", result)

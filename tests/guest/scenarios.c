@@ -1664,6 +1664,101 @@ static void s_poweroff(void)
 	shut_down_like_this();
 }
 
+/*
+ * C13: to sleep and back with a device in quarantine. D3hot and back has reset it, if
+ * it did, and so it is lifted; its neighbour goes on with what it had mapped. On x86
+ * the IOMMU is suspended too, and its tables are read anew. Red: plain.
+ */
+static void s_suspend(void)
+{
+	u32 page;
+
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	page = map_with_ats(&dev_b, 1);
+	check_eq((u64)-suspend_test(), 0, "suspend");
+	matrix("suspend", true, wait_state(&dev_a, "healthy", opt.limit_ms));
+	check_recovered(&dev_a);
+	check_eq(ctl_read(&dev_a, CTL_INV_IN_RESET), 0, "invalidations-in-reset");
+	check(ep_cmd(&dev_b, EP_WRITE, page, 0x5a5a5a) & EP_ST_OK, "neighbour-writes", "%s",
+	      dev_b.bdf);
+	check_eq(damaged(page, 1, 0x5a5a5a), 0, "neighbour-wrote");
+	unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+	check_innocent(&dev_b, base_b);
+
+	ctl_write(&dev_a, CTL_CLEAR, 1);
+	break_and_unmap(&dev_a, WEDGE_FOR_EVER, 0);
+	check_quarantined(&dev_a, base_a, 2);
+	check_eq((u64)-suspend_test(), 0, "suspend-again");
+	wait_for(not_resetting, &dev_a, opt.limit_ms);
+	matrix("suspend", false, state_is(&dev_a, "healthy"));
+	check(state_is(&dev_a, "quarantined"), "not-lifted", "%s", dev_a.bdf);
+	check(!ats_enabled(&dev_a), "ats-stays-off", "%s", dev_a.bdf);
+	ctl_write(&dev_a, CTL_DOORBELL, 1);
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-still-blocked");
+	check_innocent(&dev_b, base_b);
+}
+
+/* One device in quarantine, and one that is dead and that nobody has noticed */
+static void leave_two_dead(const char *scenario, bool after_a_crash)
+{
+	begin();
+	break_and_unmap(&dev_a, WEDGE_FOR_EVER, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	map_with_ats(&dev_b, 8);
+	wedge(&dev_b, WEDGE_FOR_EVER);
+	go_on_in_another_kernel(scenario, after_a_crash);
+}
+
+/*
+ * It boots, and finds out for itself: what the first kernel knew is gone with it, so
+ * each of the two is fenced at the first invalidation that it does not answer.
+ */
+static void find_two_dead(void)
+{
+	struct device *dead[] = { &dev_a, &dev_b };
+
+	require(opt.second, "second-kernel", "this is the first one");
+	ctl_write(&dev_a, CTL_CLEAR, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(dead); i++) {
+		if (state_is(dead[i], "healthy"))
+			break_and_unmap(dead[i], WEDGE_FOR_EVER, 0);
+		check_quarantined(dead[i], 0, 1);
+	}
+	healthy_io(&dev_c);
+	healthy_io(&dev_d);
+	check(state_is(&dev_c, "healthy"), "third-healthy", "%s", dev_c.bdf);
+	check(state_is(&dev_d, "healthy"), "fourth-healthy", "%s", dev_d.bdf);
+}
+
+/* C13: kexec with a device in quarantine, and with a dead one. Red: plain. */
+static void s_kexec(void)
+{
+	leave_two_dead("after_kexec", false);
+}
+
+/* Its other half, in the second kernel */
+static void s_after_kexec(void)
+{
+	find_two_dead();
+}
+
+/*
+ * C13: the same with a crash in between. The IOMMU is still at work when the crash
+ * kernel takes it over. Red: plain.
+ */
+static void s_kdump(void)
+{
+	leave_two_dead("after_crash", true);
+}
+
+/* Its other half, in the crash kernel */
+static void s_after_crash(void)
+{
+	find_two_dead();
+}
+
 static bool is_done(void *job)
 {
 	return job_done(job);
@@ -2558,6 +2653,7 @@ const struct scenario scenarios[] = {
 	{ "kind_subordinate", "main", s_kind_subordinate },
 	{ "kind_aer", "main", s_kind_aer },
 	{ "kind_power", "main", s_kind_power },
+	{ "suspend", "main", s_suspend },
 	{ "kind_vf_flr", "main", s_kind_vf_flr },
 	{ "kind_pf_flr", "main", s_kind_pf_flr },
 	{ "pf_broken", "main", s_pf_broken },
@@ -2614,6 +2710,10 @@ const struct scenario scenarios[] = {
 	{ "silent_panic", "silent-panic", s_silent_panic },
 	{ "watchdogs", "main", s_watchdogs },
 	{ "poweroff", "main", s_poweroff },
+	{ "kexec", "kexec", s_kexec },
+	{ "after_kexec", "kexec", s_after_kexec },
+	{ "kdump", "kdump", s_kdump },
+	{ "after_crash", "kdump", s_after_crash },
 	{ "silent_back", "silent-back", s_silent_back },
 	{ "amd_silent_full", "amd-full", s_amd_silent_full },
 	{ "arm_gerror_cpu", "arm", s_arm_gerror_cpu },

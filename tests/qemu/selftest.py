@@ -13,6 +13,7 @@ DIR holds the binaries, qemu-system-x86_64 and qemu-system-aarch64.
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -56,6 +57,7 @@ DID = {1: 7, 2: 9}
 
 # VT-d registers and fields
 GCMD, GSTS, RTADDR, CCMD, FSTS, FECTL = 0x18, 0x1c, 0x20, 0x28, 0x34, 0x38
+FEDATA, FEADDR = 0x3c, 0x40
 IQH, IQT, IQA, IQERCD, FRCD = 0x80, 0x88, 0x90, 0xb0, 0x220
 ITE, IQE, PPF = 1 << 6, 1 << 4, 1 << 1
 IP = 1 << 30
@@ -347,6 +349,14 @@ class Machine:
 
 
 class VtdMachine(Machine):
+    # The interrupts of the IOMMU go to the local APIC, which nobody can ask here.
+    arguments = Machine.arguments + ["-trace", "vtd_irq_generate"]
+
+    def messages(self):
+        """(address, data) of what the IOMMU has sent"""
+        return [(int(addr, 16), int(data, 16)) for addr, data in
+                re.findall(r"vtd_irq_generate addr (\w+) data (\w+)", self.output())]
+
     def __init__(self, options, variant):
         self.scalable = variant.scalable
         super().__init__(options, variant)
@@ -1174,6 +1184,29 @@ def settable_timeout(m):
     expect("FSTS", m.fsts(), 0)
     m.step(1)
     expect("FSTS", m.fsts(), ITE)
+
+
+@test
+def fault_message(m):
+    """the message of the fault interrupt: one per ITE, held back while it is masked"""
+    m.fetch_all()
+    m.wl(VTD + FEDATA, 0x41)
+    m.wl(VTD + FEADDR, 0xfee01000)
+    m.wl(VTD + FECTL, 0)
+    for masked in (False, True):
+        m.wl(VTD + FECTL, 1 << 31 if masked else 0)
+        sent = len(m.messages())
+        m.wedge(1)
+        m.time_out()
+        expect("FECTL.IP", bool(m.rl(VTD + FECTL) & IP), masked)
+        expect("messages", m.messages()[sent:], [] if masked else [(0xfee01000, 0x41)])
+        m.step(5000)
+        m.wl(VTD + FECTL, 0)
+        expect("messages", m.messages()[sent:], [(0xfee01000, 0x41)])
+        m.clear_ite()
+        m.wedge(1, 0)
+        m.sync(m.dev_inv(1))
+        expect("messages", m.messages()[sent:], [(0xfee01000, 0x41)])
 
 
 @test
