@@ -65,6 +65,8 @@ extern bool grafted;		/* the kernel shows the sysfs group */
 /* ---- results ---- */
 
 void __printf(1, 2) emit(const char *fmt, ...);
+/* Is the port for the results open? Opens it if it can. */
+bool results_open(void *unused);
 u64 now_ns(void);
 
 /*

@@ -28,12 +28,10 @@
 
 #include "guest.h"
 
-extern int port_fd;
-
 static void __noreturn die(const char *what)
 {
 	fprintf(stderr, "init: %s: %s\n", what, strerror(errno));
-	if (port_fd >= 0)
+	if (results_open(NULL))
 		emit("# iq: broken %s: %s", what, strerror(errno));
 	sync();
 	reboot(RB_POWER_OFF);
@@ -57,25 +55,6 @@ static void mount_all(void)
 		if (mount(fs[i].type, fs[i].where, fs[i].type, 0, NULL) && errno != EBUSY)
 			die(fs[i].where);
 	}
-}
-
-static bool open_port(void *unused)
-{
-	char path[320], name[32];
-	struct dirent *e;
-	DIR *d = opendir("/sys/class/virtio-ports");
-
-	(void)unused;
-	while (d && port_fd < 0 && (e = readdir(d))) {
-		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", e->d_name);
-		if (read_file(path, name, sizeof(name)) < 0 || strcmp(name, "iq.ktap"))
-			continue;
-		snprintf(path, sizeof(path), "/dev/%s", e->d_name);
-		port_fd = open(path, O_WRONLY | O_CLOEXEC);
-	}
-	if (d)
-		closedir(d);
-	return port_fd >= 0;
 }
 
 #define SMMU_MODULE	"/arm_smmu_v3.ko"
@@ -331,7 +310,7 @@ int main(int argc, char **argv)
 		die("sched_setaffinity");
 	if (exists(SMMU_MODULE))
 		load_module(SMMU_MODULE);
-	if (!wait_for(open_port, NULL, 10000))
+	if (!wait_for(results_open, NULL, 10000))
 		die("no virtio port iq.ktap");
 	read_options();
 	load_module("/iqtest.ko");

@@ -1206,6 +1206,39 @@ static void s_siblings(void)
 }
 
 /*
+ * C7, epochs: the reset is asked for while the flush waits for an answer. What was
+ * queued before the reset is over with it, whenever the timeout is noticed: the device
+ * is healthy in the end, without another reset. Red: no-lift.
+ */
+static void s_reset_meanwhile(void)
+{
+	struct job *reset, *flush;
+	struct iq_unmap u;
+	u32 page, inv;
+
+	begin();
+	page = map_with_ats(&dev_a, 1);
+	wedge(&dev_a, WEDGE_UNTIL_RESET);
+	inv = ctl_read(&dev_a, CTL_INV_TOTAL);
+	reset = device_write_prepare(CPU_SECOND, &dev_a, "reset", "1");
+	flush = unmap_prepare(CPU_CULPRIT, page, 1, REUSED);
+	job_go(flush);
+	require(wait_for(invalidations_above, &(struct inv_arg){ &dev_a, inv }, opt.limit_ms),
+		"flush-runs", "%s", dev_a.bdf);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 0, "not-timed-out-yet");
+	job_go(reset);
+	u = unmap_wait(flush);
+	check_eq(u.bad_pages, 0, "reused-pages-damaged");
+	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
+	require(job_wait(reset, opt.limit_ms), "reset-returned", "%s", dev_a.bdf);
+	check_eq((u64)-job_ret(reset), 0, "reset");
+	check_recovered(&dev_a);
+	check_eq(broken_count(&dev_a) - base_a, 1, "broken-count");
+	check_eq(ctl_read(&dev_a, CTL_RESETS), 1, "resets");
+	check_innocent(&dev_b, base_b);
+}
+
+/*
  * C7: the device is reset, and breaks again before it is attached again. The
  * first invalidation goes alone and is not answered: back into quarantine, and
  * no recovery is announced. Red: plain.
@@ -1713,17 +1746,23 @@ static void leave_two_dead(const char *scenario, bool after_a_crash)
 
 /*
  * It boots, and finds out for itself: what the first kernel knew is gone with it, so
- * each of the two is fenced at the first invalidation that it does not answer.
+ * each of the two is fenced at the first invalidation that it does not answer. That may
+ * be one of its first attach.
  */
 static void find_two_dead(void)
 {
 	struct device *dead[] = { &dev_a, &dev_b };
+	struct iq_unmap u;
+	u32 page;
 
 	require(opt.second, "second-kernel", "this is the first one");
 	ctl_write(&dev_a, CTL_CLEAR, 1);
 	for (unsigned int i = 0; i < ARRAY_SIZE(dead); i++) {
-		if (state_is(dead[i], "healthy"))
-			break_and_unmap(dead[i], WEDGE_FOR_EVER, 0);
+		page = map_pages(dead[i], 1);
+		ep_cmd(dead[i], EP_FETCH, page, 0);
+		u = unmap(CPU_CULPRIT, page, 1, REUSED);
+		check_eq(u.bad_pages, 0, "reused-pages-damaged");
+		check_eq(ctl_read(dead[i], CTL_STALE_OK), 0, "stale-writes-through");
 		check_quarantined(dead[i], 0, 1);
 	}
 	healthy_io(&dev_c);
@@ -2661,6 +2700,7 @@ const struct scenario scenarios[] = {
 	{ "vf_quiet", "main", s_vf_quiet },
 	{ "bus_quiet", "main", s_bus_quiet },
 	{ "siblings", "main", s_siblings },
+	{ "reset_meanwhile", "main", s_reset_meanwhile },
 	{ "reset_then_dead", "main", s_reset_then_dead },
 	{ "vfio_reset", "main", s_vfio_reset },
 	{ "vfio_hot_reset", "main", s_vfio_hot_reset },
