@@ -405,8 +405,10 @@ static int blocking_attach_fails(struct iommu_domain *domain,
 	return -ENOMEM;
 }
 
+DEFINE_QUARANTINE_ATTACH(blocking_attach_fails);
+
 static const struct iommu_domain_ops failing_ops = {
-	.attach_dev = blocking_attach_fails,
+	.attach_dev = QUARANTINE_ATTACH(blocking_attach_fails),
 };
 
 void iq_blocking_fails(struct iq_dev *d, bool fails)
