@@ -10,6 +10,14 @@
 #include <linux/xarray.h>
 
 #include "amd_iommu.h"
+#include "compat.h"
+
+#ifndef IQ_HAVE_AMD_SEARCH
+/* In iommu.c, where the driver's own function is static; see commands.h */
+struct iommu_dev_data *amd_quarantine_search(struct amd_iommu *iommu, u16 devid);
+
+#define search_dev_data amd_quarantine_search
+#endif
 
 enum amd_state {
 	AMD_HEALTHY,	/* is sent invalidations */

@@ -33,6 +33,15 @@ int amd_quarantine_submit(struct amd_iommu *iommu, struct iommu_cmd *cmd,
 	return __iommu_queue_command_sync(iommu, &wait, false);
 }
 
+#ifndef IQ_HAVE_AMD_SEARCH
+struct iommu_dev_data *amd_quarantine_search(struct amd_iommu *iommu, u16 devid);
+
+struct iommu_dev_data *amd_quarantine_search(struct amd_iommu *iommu, u16 devid)
+{
+	return search_dev_data(iommu, devid);
+}
+#endif
+
 void amd_quarantine_build_inv_dte(struct iommu_cmd *cmd, u16 devid)
 {
 	build_inv_dte(cmd, devid);

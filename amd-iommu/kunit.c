@@ -16,12 +16,13 @@
 #include <linux/vmalloc.h>
 
 #include "amd_iommu.h"
-#include "../../iommu-pages.h"
 #include "../../iommu-priv.h"
 #include "backend.h"
+#include "kunit-compat.h"
 #include "quarantine.h"
 
 #include "../tests/conformance/bodies.h"
+#include "../tests/conformance/pages.h"
 
 #define AMD_INDEX	(MAX_IOMMUS - 1)
 #define AMD_MMIO	SZ_16K
@@ -89,7 +90,7 @@ struct amd_hw {
 	u64 efr2;
 	u8 vasize;
 	int glx;
-	enum protection_domain_mode pgtable;
+	typeof(amd_iommu_pgtable) pgtable;
 };
 
 static struct amd_hw *amd_hw_of(struct iq_fixture *fx)
@@ -389,16 +390,18 @@ static int amd_start_mode(struct iq_fixture *fx, enum protection_domain_mode mod
 	amd_iommu_hpt_vasize = 48;
 	/* One level of PASIDs is as many as they are here */
 	amd_iommu_max_glx_val = 0;
-	amd_iommu_pgtable = mode;
+	amd_iommu_pgtable = AMD_KUNIT_PGTABLE(mode);
 	/* What the driver does once it has found an IOMMU */
-	if (!amd_iommu_ops.identity_domain->ops)
-		amd_iommu_init_identity_domain();
+	ret = amd_kunit_init_dids();
+	if (ret)
+		return ret;
+	amd_kunit_init_identity();
 
 	hw->mmio = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO,
 					    get_order(AMD_MMIO));
-	iommu->cmd_buf = iommu_alloc_pages_sz(GFP_KERNEL, CMD_BUFFER_SIZE);
-	iommu->evt_buf = iommu_alloc_pages_sz(GFP_KERNEL, amd_iommu_evtlog_size);
-	iommu->cmd_sem = iommu_alloc_pages_sz(GFP_KERNEL, SZ_4K);
+	iommu->cmd_buf = iq_alloc_pages(CMD_BUFFER_SIZE);
+	iommu->evt_buf = iq_alloc_pages(amd_iommu_evtlog_size);
+	iommu->cmd_sem = iq_alloc_pages(SZ_4K);
 	seg->dev_table = vcalloc(SZ_64K, sizeof(*seg->dev_table));
 	seg->rlookup_table = vcalloc(SZ_64K, sizeof(*seg->rlookup_table));
 	seg->alias_table = vcalloc(SZ_64K, sizeof(*seg->alias_table));
@@ -421,7 +424,7 @@ static int amd_start_mode(struct iq_fixture *fx, enum protection_domain_mode mod
 	iommu->pci_seg = seg;
 	iommu->devid = PCI_DEVID(fx->busnr, 0);
 	iommu->mmio_base = (u8 __iomem *)hw->mmio;
-	iommu->cmd_sem_paddr = virt_to_phys((void *)iommu->cmd_sem);
+	amd_kunit_init_sem(iommu);
 	raw_spin_lock_init(&iommu->lock);
 	/* More than twice of what a machine with too much to do makes of an answer */
 	reg_set(hw, MMIO_CONTROL_OFFSET, BIT(CONTROL_CMDBUF_EN) |
@@ -470,9 +473,9 @@ static void amd_stop(struct iq_fixture *fx)
 	vfree(hw->seg.dev_table);
 	vfree(hw->seg.rlookup_table);
 	vfree(hw->seg.alias_table);
-	iommu_free_pages(iommu->cmd_buf);
-	iommu_free_pages(iommu->evt_buf);
-	iommu_free_pages((void *)iommu->cmd_sem);
+	iq_free_pages(iommu->cmd_buf, CMD_BUFFER_SIZE);
+	iq_free_pages(iommu->evt_buf, amd_iommu_evtlog_size);
+	iq_free_pages((void *)iommu->cmd_sem, SZ_4K);
 	free_pages((unsigned long)hw->mmio, get_order(AMD_MMIO));
 	kfree(hw);
 }
@@ -1140,6 +1143,8 @@ static void amd_test_sva(struct kunit *test)
 	unsigned int asked;
 	u32 pasid;
 
+	if (IQ_NO_SVA)
+		kunit_skip(test, "this kernel has no SVA on x86");
 	KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
 	bond = iq_bind(test, d);
 	pasid = iommu_sva_get_pasid(bond);
@@ -1193,6 +1198,8 @@ static void amd_test_overwritten(struct kunit *test)
 	unsigned int asked, i;
 	u32 pasid;
 
+	if (IQ_NO_SVA)
+		kunit_skip(test, "this kernel has no SVA on x86");
 	fill = kunit_kcalloc(test, CMD_BUFFER_ENTRIES, sizeof(*fill), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, fill);
 	for (i = 0; i < CMD_BUFFER_ENTRIES; i++)

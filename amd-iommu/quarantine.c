@@ -73,6 +73,9 @@
 /* Times that a suspect, asked alone, may fail to answer in time */
 #define AMD_ASKS		3
 
+/* Three bits at CONTROL_INV_TIMEOUT; the driver's own mask may be shifted */
+#define AMD_INV_TO_MASK		7
+
 /* MMIO 2020h */
 #define AMD_STATUS_CMDBUF_RUN	BIT(4)
 /* Device table entry, SA: log no page faults of the device */
@@ -627,6 +630,70 @@ void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
 	raw_spin_unlock_irqrestore(&adev->lock, flags);
 }
 
+#ifdef IQ_HAVE_AMD_DTE_WORDS
+/*
+ * The second word of a device's own entry: what the driver makes of what is
+ * there, without anything that the fence has left in it. Decided and stored under
+ * the lock of the fence.
+ */
+static void amd_store_flags(struct amd_iommu *iommu, u16 devid,
+			    struct dev_table_entry *dte, u64 keep, u64 flags)
+{
+	struct amd_dev *adev;
+	unsigned long irqs;
+	u64 word;
+
+	guard(rcu)();
+	adev = amd_find(iommu, devid);
+	if (adev)
+		raw_spin_lock_irqsave(&adev->lock, irqs);
+	word = (READ_ONCE(dte->data[1]) & keep) | flags;
+	if (adev) {
+		word &= ~AMD_DTE_SUPPRESS;
+		if (amd_is_fenced(adev))
+			word = amd_masked(adev, word);
+	}
+	WRITE_ONCE(dte->data[1], word);
+	if (adev)
+		raw_spin_unlock_irqrestore(&adev->lock, irqs);
+}
+
+/**
+ * amd_quarantine_set_flags() - store the word that holds the ATS permission
+ * @iommu: the IOMMU
+ * @devid: DeviceID of the entry
+ * @dte: the entry
+ * @flags: what the driver wants to be there
+ *
+ * For drivers that write an entry by the word.
+ *
+ * Context: any.
+ */
+void amd_quarantine_set_flags(struct amd_iommu *iommu, u16 devid,
+			      struct dev_table_entry *dte, u64 flags)
+{
+	amd_store_flags(iommu, devid, dte, 0, flags);
+}
+
+/**
+ * amd_quarantine_clear_flags() - the same of an entry that is emptied
+ * @iommu: the IOMMU
+ * @devid: DeviceID of the entry
+ * @dte: the entry
+ *
+ * Such a driver leaves the ATS permission in the entry of a device that is
+ * attached to nothing. A device that is blocked must not have it: PCI ATS is
+ * turned off, but a broken device need not care.
+ *
+ * Context: any.
+ */
+void amd_quarantine_clear_flags(struct amd_iommu *iommu, u16 devid,
+				struct dev_table_entry *dte)
+{
+	amd_store_flags(iommu, devid, dte, DTE_FLAG_MASK & ~DTE_FLAG_IOTLB, 0);
+}
+#endif
+
 /* ---- whose fault? ---- */
 
 static void amd_suspect(struct amd_dev *adev)
@@ -759,7 +826,7 @@ static u64 amd_timeout_ns(struct amd_iommu *iommu)
 		[CTRL_INV_TO_100S] = 100000,
 	};
 	u64 control = readq(iommu->mmio_base + MMIO_CONTROL_OFFSET);
-	unsigned int to = control >> CONTROL_INV_TIMEOUT & CTRL_INV_TO_MASK;
+	unsigned int to = control >> CONTROL_INV_TIMEOUT & AMD_INV_TO_MASK;
 
 	return to < ARRAY_SIZE(ms) ? ms[to] * (u64)NSEC_PER_MSEC : 0;
 }

@@ -11,6 +11,7 @@
 #include <linux/types.h>
 
 #include "../../amd/amd_iommu.h"
+#include "compat.h"
 
 #ifdef CONFIG_IOMMU_QUARANTINE_AMD
 
@@ -34,6 +35,12 @@ void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
 			      struct dev_table_entry *new,
 			      void (*store)(struct dev_table_entry *dte,
 					    struct dev_table_entry *new));
+#ifdef IQ_HAVE_AMD_DTE_WORDS
+void amd_quarantine_set_flags(struct amd_iommu *iommu, u16 devid,
+			      struct dev_table_entry *dte, u64 flags);
+void amd_quarantine_clear_flags(struct amd_iommu *iommu, u16 devid,
+				struct dev_table_entry *dte);
+#endif
 void amd_quarantine_probe(struct amd_iommu *iommu, struct device *dev);
 void amd_quarantine_release(struct device *dev);
 void amd_quarantine_reset_device_done(struct device *dev);
@@ -112,6 +119,22 @@ static inline bool amd_quarantine_full(struct amd_iommu *iommu,
 
 #define amd_quarantine_write_dte(iommu, devid, ptr, new) \
 	((void)(iommu), (void)(devid), write_dte_lower128(ptr, new))
+
+#ifdef IQ_HAVE_AMD_DTE_WORDS
+static inline void amd_quarantine_set_flags(struct amd_iommu *iommu, u16 devid,
+					    struct dev_table_entry *dte,
+					    u64 flags)
+{
+	dte->data[1] = flags;
+}
+
+static inline void amd_quarantine_clear_flags(struct amd_iommu *iommu,
+					      u16 devid,
+					      struct dev_table_entry *dte)
+{
+	dte->data[1] &= DTE_FLAG_MASK;
+}
+#endif
 
 static inline void amd_quarantine_log_reset(struct amd_iommu *iommu)
 {

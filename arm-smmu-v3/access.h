@@ -15,6 +15,15 @@ const struct iommu_ops *smmu_quarantine_ops(void)
 	return &arm_smmu_ops;
 }
 
+#ifndef IQ_HAVE_SMMU_CMD
+int smmu_quarantine_issue(struct arm_smmu_device *smmu,
+			  struct arm_smmu_cmdq *cmdq,
+			  struct arm_smmu_cmd *cmds, int n, bool sync)
+{
+	return arm_smmu_cmdq_issue_cmdlist(smmu, cmdq, (u64 *)cmds, n, sync);
+}
+#endif
+
 #if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM_KUNIT_TEST)
 static int arm_smmu_init_structures(struct arm_smmu_device *smmu);
 
@@ -27,6 +36,32 @@ void smmu_kunit_gerror_irq(struct arm_smmu_device *smmu)
 {
 	arm_smmu_gerror_handler(0, smmu);
 }
+
+#ifdef IQ_HAVE_SMMU_BY_DRIVER
+static struct platform_driver arm_smmu_driver;
+
+/* The driver finds only SMMUs that are bound to it. It has not probed this one. */
+int smmu_kunit_adopt(struct platform_device *pdev)
+{
+	guard(device)(&pdev->dev);
+	pdev->dev.driver = &arm_smmu_driver.driver;
+	return device_bind_driver(&pdev->dev);
+}
+
+static void smmu_kunit_remove(struct platform_device *pdev)
+{
+}
+
+/* ... so it has nothing to remove */
+void smmu_kunit_unregister(struct platform_device *pdev)
+{
+	typeof(arm_smmu_driver.remove) remove = arm_smmu_driver.remove;
+
+	arm_smmu_driver.remove = smmu_kunit_remove;
+	platform_device_unregister(pdev);
+	arm_smmu_driver.remove = remove;
+}
+#endif
 #endif
 
 #endif /* CONFIG_IOMMU_QUARANTINE_ARM */

@@ -10,6 +10,14 @@
 #include <linux/xarray.h>
 
 #include "../../arm/arm-smmu-v3/arm-smmu-v3.h"
+#include "compat.h"
+
+#ifndef IQ_HAVE_SMMU_CMD
+#define arm_smmu_cmdq_issue_cmdlist smmu_quarantine_issue
+/* for tests */
+#define __arm_smmu_cmdq_issue_cmdlist smmu_quarantine_issue
+#define CMDQ_OP_TLBI_NH_ALL	0x10
+#endif
 
 enum smmu_state {
 	SMMU_HEALTHY,	/* is sent invalidations */

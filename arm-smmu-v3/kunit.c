@@ -366,6 +366,9 @@ static int smmu_start(struct iq_fixture *fx)
 	hw->pdev = platform_device_register_full(&info);
 	if (IS_ERR(hw->pdev))
 		return PTR_ERR(hw->pdev);
+	ret = smmu_kunit_adopt(hw->pdev);
+	if (ret)
+		return ret;
 
 	*smmu = (struct arm_smmu_device){
 		.dev = &hw->pdev->dev,
@@ -382,6 +385,9 @@ static int smmu_start(struct iq_fixture *fx)
 		.ssid_bits = 8,
 		.sid_bits = 16,
 	};
+#ifdef IQ_HAVE_SMMU_IAS
+	smmu->ias = smmu->oas;
+#endif
 	smmu->iommu.max_pasids = 1UL << smmu->ssid_bits;
 	smmu->cmdq.q.llq.max_n_shift = SMMU_QUEUE_SHIFT;
 	smmu->evtq.q.llq.max_n_shift = SMMU_QUEUE_SHIFT;
@@ -418,7 +424,7 @@ static void smmu_stop(struct iq_fixture *fx)
 #endif
 	vfree(hw->cmdqv);
 	/* Queues and tables go with it */
-	platform_device_unregister(hw->pdev);
+	smmu_kunit_unregister(hw->pdev);
 	ida_destroy(&smmu->vmid_map);
 	fwnode_remove_software_node(hw->fwnode);
 	free_pages((unsigned long)hw->page, get_order(SZ_64K));
@@ -1088,6 +1094,7 @@ static void smmu_test_guest(struct kunit *test)
 
 #endif /* CONFIG_ARM_SMMU_V3_IOMMUFD */
 
+#ifdef IQ_HAVE_SMMU_ATS_ALWAYS_ON
 /*
  * A device that works with ATS only is given EATS by the identity domain too,
  * which nobody else is: not while it is fenced.
@@ -1122,6 +1129,7 @@ static void smmu_test_ats_always_on(struct kunit *test)
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
 }
+#endif
 
 static void smmu_test_back_without_ats(struct kunit *test)
 {
@@ -1400,7 +1408,7 @@ static void smmu_test_batch(struct kunit *test)
 
 	batch = kunit_kzalloc(test, sizeof(*batch), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, batch);
-	batch->cmds[0] = atc_inv(iq_the(test, IQ_OTHER));
+	*(struct arm_smmu_cmd *)batch->cmds = atc_inv(iq_the(test, IQ_OTHER));
 	batch->num = CMDQ_BATCH_ENTRIES - 1;
 	KUNIT_EXPECT_FALSE(test, smmu_quarantine_force_sync(batch));
 	batch->num = CMDQ_BATCH_ENTRIES;
@@ -1408,7 +1416,7 @@ static void smmu_test_batch(struct kunit *test)
 	iq_policy(Q_POLICY_OFF);
 	KUNIT_EXPECT_FALSE(test, smmu_quarantine_force_sync(batch));
 	iq_policy(Q_POLICY_QUARANTINE);
-	batch->cmds[0] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+	*(struct arm_smmu_cmd *)batch->cmds = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
 	KUNIT_EXPECT_FALSE(test, smmu_quarantine_force_sync(batch));
 }
 
@@ -1568,7 +1576,9 @@ static struct kunit_case smmu_cases[] = {
 #ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
 	KUNIT_CASE(smmu_test_guest),
 #endif
+#ifdef IQ_HAVE_SMMU_ATS_ALWAYS_ON
 	KUNIT_CASE(smmu_test_ats_always_on),
+#endif
 	KUNIT_CASE(smmu_test_back_without_ats),
 	KUNIT_CASE(smmu_test_ste),
 	KUNIT_CASE(smmu_test_ste_transitions),
@@ -1594,4 +1604,4 @@ static struct kunit_suite smmu_suite = {
 
 kunit_test_suites(&smmu_conformance_suite, &smmu_suite);
 
-MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+QUARANTINE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);

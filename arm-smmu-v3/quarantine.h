@@ -10,9 +10,11 @@
 #include <linux/compiler.h>
 #include <linux/iommu-quarantine.h>
 #include <linux/minmax.h>
+#include <linux/platform_device.h>
 #include <linux/types.h>
 
 #include "../../arm/arm-smmu-v3/arm-smmu-v3.h"
+#include "compat.h"
 
 /**
  * struct smmu_quarantine_wait - one submission's own notes, on its stack
@@ -86,6 +88,17 @@ smmu_quarantine_vcmdq_gerror(struct arm_smmu_cmdq *cmdq)
 extern void (*smmu_kunit_hardware)(struct arm_smmu_device *smmu);
 int smmu_kunit_init_structures(struct arm_smmu_device *smmu);
 void smmu_kunit_gerror_irq(struct arm_smmu_device *smmu);
+#ifdef IQ_HAVE_SMMU_BY_DRIVER
+int smmu_kunit_adopt(struct platform_device *pdev);
+void smmu_kunit_unregister(struct platform_device *pdev);
+#else
+static inline int smmu_kunit_adopt(struct platform_device *pdev)
+{
+	return 0;
+}
+
+#define smmu_kunit_unregister platform_device_unregister
+#endif
 #ifdef CONFIG_TEGRA241_CMDQV
 struct arm_smmu_device *smmu_kunit_smmu(void);
 struct arm_smmu_cmdq *smmu_kunit_cmdqv_start(void __iomem *base);
@@ -180,7 +193,7 @@ static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
 {
 	return cmds->num == CMDQ_BATCH_ENTRIES && iommu_quarantine_enabled() &&
-	       (cmds->cmds[0].data[0] & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
+	       (*(const u64 *)cmds->cmds & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
 }
 
 /* @ste: a stream table entry, not a context descriptor */
@@ -289,5 +302,13 @@ static inline void smmu_quarantine_exit(void)
 #define smmu_quarantine_reset_device_done NULL
 
 #endif /* CONFIG_IOMMU_QUARANTINE_ARM */
+
+#ifndef IQ_HAVE_SMMU_CMD
+/* The driver's list is one of u64 */
+#define smmu_quarantine_filter(smmu, cmds, n, wait) \
+	smmu_quarantine_filter(smmu, (struct arm_smmu_cmd *)(cmds), n, wait)
+#define smmu_quarantine_settle(smmu, cmds, n, wait, ret) \
+	smmu_quarantine_settle(smmu, (struct arm_smmu_cmd *)(cmds), n, wait, ret)
+#endif
 
 #endif /* __SMMU_QUARANTINE_H */

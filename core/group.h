@@ -6,8 +6,7 @@
  */
 #ifdef CONFIG_IOMMU_QUARANTINE
 
-static int __iommu_attach_device(struct iommu_domain *domain,
-				 struct device *dev, struct iommu_domain *old);
+#include "compat/attach.h"
 
 /* See iommu_quarantine_lift() */
 static void quarantine_gdev_lift(struct group_device *gdev)
@@ -32,6 +31,7 @@ static void quarantine_gdev_remove(struct iommu_group *group,
 		group->recovery_cnt--;
 }
 
+#ifdef IQ_HAVE_ATTACH_OLD
 /*
  * Which domain is a device in that is being released? Not group->domain if it
  * was blocked: its driver would look there for what it has long left.
@@ -44,6 +44,7 @@ static struct iommu_domain *quarantine_old_domain(struct iommu_group *group,
 	return iommu_quarantine_was_blocked(dev) ? group->blocking_domain :
 						   group->domain;
 }
+#endif
 
 /*
  * Attach the blocking domain over itself once RID and PASIDs are blocked. That
@@ -64,8 +65,8 @@ void iommu_quarantine_ats_off(struct device *dev)
 	if (!gdev || !gdev->blocked || gdev->reset_depth > 1 ||
 	    !group->blocking_domain)
 		return;
-	ret = __iommu_attach_device(group->blocking_domain, dev,
-				    group->blocking_domain);
+	ret = quarantine_attach_device(group->blocking_domain, dev,
+				       group->blocking_domain);
 	if (ret)
 		dev_warn(dev, "iommu-quarantine: ATS stays on: %d\n", ret);
 }

@@ -12,6 +12,8 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
+#include "compat/compat.h"
+
 struct device_attribute;
 struct fwnode_handle;
 struct pci_dev;

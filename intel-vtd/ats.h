@@ -3,8 +3,11 @@
  * The part of the VT-d backend that must call static functions of iommu.c. It
  * is compiled as a part of that file.
  */
+#include "../core/compat/features.h"
+
 #ifdef CONFIG_IOMMU_QUARANTINE_INTEL
 
+#ifdef IQ_HAVE_VTD_ATS_APART
 /*
  * PCI capabilities of a device that has just been reset, in scalable mode, in
  * the order that probe uses: the behaviour of a device whose PASID is enabled
@@ -31,5 +34,11 @@ void intel_quarantine_ats_on(struct device_domain_info *info, bool lifted)
 	iommu_enable_pci_ats(info);
 	iommu_enable_pci_pri(info);
 }
+#else
+/* The attach does it, in both modes; the core has restored PASID before */
+void intel_quarantine_ats_on(struct device_domain_info *info, bool lifted)
+{
+}
+#endif
 
 #endif /* CONFIG_IOMMU_QUARANTINE_INTEL */

@@ -9,6 +9,7 @@
 #include <linux/spinlock.h>
 
 #include "iommu.h"
+#include "compat.h"
 
 enum vtd_state {
 	VTD_HEALTHY,	/* is sent invalidations */

@@ -12,12 +12,13 @@
 #include <linux/rculist.h>
 
 #include "iommu.h"
-#include "../../iommu-pages.h"
 #include "pasid.h"
 #include "backend.h"
+#include "kunit-compat.h"
 #include "quarantine.h"
 
 #include "../tests/conformance/bodies.h"
+#include "../tests/conformance/pages.h"
 
 #define VTD_SEQ_ID	(DMAR_UNITS_SUPPORTED - 1)
 
@@ -148,6 +149,20 @@ static void hw_forget(struct vtd_hw *hw, u64 desc)
 	}
 }
 
+/*
+ * Scalable mode: what the IOMMU holds of a device that has no entry for its RID
+ * any more is of no use then. Where it has one, DTE decides, and that is of the
+ * context cache.
+ */
+static void hw_forget_pasids(struct vtd_hw *hw)
+{
+	int i;
+
+	for (i = 0; i < IQ_DEVS; i++)
+		if (!hw_pasid(hw, hw->fx->dev[i].sid, IOMMU_NO_PASID))
+			WRITE_ONCE(hw->fx->dev[i].cached, false);
+}
+
 static void hw_time_out(struct vtd_hw *hw)
 {
 	u64 sid;
@@ -184,6 +199,9 @@ static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
 	switch (qw0 & 0xf) {
 	case QI_CC_TYPE:
 		hw_forget(hw, qw0);
+		return true;
+	case QI_PC_TYPE:
+		hw_forget_pasids(hw);
 		return true;
 	case QI_IOTLB_TYPE:
 	case QI_EIOTLB_TYPE:
@@ -318,17 +336,16 @@ static int vtd_start(struct iq_fixture *fx, bool scalable)
 	mutex_init(&iommu->iopf_lock);
 	iommu->node = NUMA_NO_NODE;
 	spin_lock_init(&iommu->lock);
-	ida_init(&iommu->domain_ida);
-	mutex_init(&iommu->did_lock);
-	iommu->max_domain_id = cap_ndoms(iommu->cap);
+	ret = vtd_kunit_init_dids(iommu);
+	if (ret)
+		return ret;
 	raw_spin_lock_init(&iommu->register_lock);
 	iommu->flush.flush_context = qi_flush_context;
 	iommu->flush.flush_iotlb = qi_flush_iotlb;
 	if (scalable)
 		iommu->iommu.max_pasids = 2UL << ecap_pss(iommu->ecap);
 	snprintf(iommu->name, sizeof(iommu->name), "iq-dmar%d", fx->nr);
-	iommu->root_entry = iommu_alloc_pages_node_sz(NUMA_NO_NODE, GFP_KERNEL,
-						      SZ_4K);
+	iommu->root_entry = iq_alloc_pages(SZ_4K);
 	if (!hw->reg || !iommu->root_entry)
 		return -ENOMEM;
 
@@ -384,14 +401,14 @@ static void vtd_stop(struct iq_fixture *fx)
 
 	root = &iommu->root_entry[fx->busnr];
 	if (root->lo & 1)
-		iommu_free_pages(phys_to_virt(root->lo & VTD_PAGE_MASK));
+		iq_free_pages(phys_to_virt(root->lo & VTD_PAGE_MASK), SZ_4K);
 	if (root->hi & 1)
-		iommu_free_pages(phys_to_virt(root->hi & VTD_PAGE_MASK));
-	iommu_free_pages(iommu->root_entry);
-	iommu_free_pages(iommu->qi->desc);
+		iq_free_pages(phys_to_virt(root->hi & VTD_PAGE_MASK), SZ_4K);
+	iq_free_pages(iommu->root_entry, SZ_4K);
+	iq_free_pages(iommu->qi->desc, QI_LENGTH << qi_shift(iommu));
 	kfree(iommu->qi->desc_status);
 	kfree(iommu->qi);
-	ida_destroy(&iommu->domain_ida);
+	vtd_kunit_free_dids(iommu);
 	free_page((unsigned long)hw->reg);
 	kfree(hw);
 }

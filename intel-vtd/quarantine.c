@@ -855,6 +855,49 @@ void intel_quarantine_clear_entry(struct intel_iommu *iommu, u8 bus, u8 devfn,
 	vtd_store(iommu, PCI_DEVID(bus, devfn), context, context_clear_entry);
 }
 
+#ifdef IQ_HAVE_VTD_FLIP_PRI
+/**
+ * intel_quarantine_flip_pri() - turn page requests of a device on or off
+ * @iommu: the IOMMU
+ * @bus: bus of the entry
+ * @devfn: device and function of the entry
+ * @context: the entry, which is present
+ * @enable: on
+ *
+ * Stands where the driver does that in the entry. Of a fenced device only what
+ * it is given back changes.
+ *
+ * Context: iommu->lock held.
+ */
+void intel_quarantine_flip_pri(struct intel_iommu *iommu, u8 bus, u8 devfn,
+			       struct context_entry *context, bool enable)
+{
+	u16 sid = PCI_DEVID(bus, devfn);
+	struct vtd_dev *vdev;
+	unsigned long flags;
+	bool fenced = false;
+	u64 *taken;
+
+	guard(rcu)();
+	vdev = vtd_find(iommu, sid);
+	if (vdev) {
+		raw_spin_lock_irqsave(&vdev->lock, flags);
+		fenced = vtd_is_fenced(vdev);
+	}
+	if (fenced) {
+		taken = &vdev->sids[vtd_sid_index(vdev, sid)].taken;
+		*taken &= ~VTD_CONTEXT_SM_PRE;
+		*taken |= enable ? VTD_CONTEXT_SM_PRE : 0;
+	} else if (enable) {
+		context_set_sm_pre(context);
+	} else {
+		context_clear_sm_pre(context);
+	}
+	if (vdev)
+		raw_spin_unlock_irqrestore(&vdev->lock, flags);
+}
+#endif
+
 /* More aliases than any quirk gives to one device */
 #define VTD_MAX_SIDS	8
 

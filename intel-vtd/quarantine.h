@@ -12,6 +12,7 @@
 #include <linux/types.h>
 
 #include "../../intel/iommu.h"
+#include "../core/compat/features.h"
 
 /**
  * struct intel_quarantine_wait - one submission's own notes, on its stack
@@ -63,6 +64,10 @@ void intel_quarantine_set_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				  struct context_entry *context);
 void intel_quarantine_clear_present(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				    struct context_entry *context);
+#ifdef IQ_HAVE_VTD_FLIP_PRI
+void intel_quarantine_flip_pri(struct intel_iommu *iommu, u8 bus, u8 devfn,
+			       struct context_entry *context, bool enable);
+#endif
 void intel_quarantine_probe(struct device_domain_info *info);
 void intel_quarantine_release(struct device_domain_info *info);
 bool intel_quarantine_ats_off(struct device_domain_info *info);
@@ -179,6 +184,19 @@ static inline void intel_quarantine_clear_entry(struct intel_iommu *iommu,
 {
 	context_clear_entry(context);
 }
+
+#ifdef IQ_HAVE_VTD_FLIP_PRI
+static inline void intel_quarantine_flip_pri(struct intel_iommu *iommu, u8 bus,
+					     u8 devfn,
+					     struct context_entry *context,
+					     bool enable)
+{
+	if (enable)
+		context_set_sm_pre(context);
+	else
+		context_clear_sm_pre(context);
+}
+#endif
 
 static inline void intel_quarantine_probe(struct device_domain_info *info)
 {

@@ -35,9 +35,13 @@ checkpatch()
 		--no-summary --show-types $ignore --file "$1"
 }
 
+# In Perl or in Python, by the kernel
 kernel_doc()
 {
-	/usr/bin/python3 -B "$src/scripts/kernel-doc" -none -Wall -Werror "$1"
+	case $(head -n 1 "$src/scripts/kernel-doc") in
+	*perl*) perl "$src/scripts/kernel-doc" -none -Wall -Werror "$1" ;;
+	*) /usr/bin/python3 -B "$src/scripts/kernel-doc" -none -Wall -Werror "$1" ;;
+	esac
 }
 
 # absent EXPRESSION EXPLANATION: no file of ours has a line that matches

@@ -30,6 +30,10 @@ A folder of call-outs holds
                or member (the rule is "struct NAME" and a declaration)
     files      source -> destination    (source relative to the root; both may
                be folders with a trailing slash; shell patterns in the source)
+               source -> destination if NAME, or unless NAME: only to trees
+               with, or without, the feature. The source "@features" is a header
+               with IQ_HAVE_NAME for each feature that the tree has, for C that
+               has to know.
     macros.h   optional, what spatch's parser must be told
 """
 
@@ -48,6 +52,8 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 
+# In a list of files: a header that says which features the tree has.
+FEATURES = "@features"
 VENDORS = ("core", "intel-vtd", "amd-iommu", "arm-smmu-v3")
 # Copied like these, but without call-outs.
 TESTS = ("tests/conformance",)
@@ -219,8 +225,8 @@ def load_macros(folders):
     return text
 
 
-def load_files(root, folder):
-    """Yield (source path, destination) of the folder's list of files."""
+def load_files(root, folder, features):
+    """Yield (source path, destination, condition) of the folder's files."""
     path = os.path.join(folder, "files")
     if not os.path.isfile(path):
         return
@@ -232,10 +238,16 @@ def load_files(root, folder):
             where = f"{path}:{number}"
             source, arrow, dest = (part.strip()
                                    for part in line.partition("->"))
+            dest, _, condition = dest.partition(" ")
             if not arrow or not source or not dest:
                 raise GraftError(f"{where}: expected source -> destination")
+            condition = condition.strip() and \
+                parse_condition(where, condition.strip(), features)
             if os.path.isabs(dest) or ".." in dest.split("/"):
                 raise GraftError(f"{where}: '{dest}' must lie in the tree")
+            if source == FEATURES:
+                yield source, dest, condition
+                continue
             full = os.path.join(root, source)
             if source.endswith("/"):
                 base = full
@@ -253,9 +265,9 @@ def load_files(root, folder):
                                  f"that ends in '/'")
             for name in matches:
                 if dest.endswith("/"):
-                    yield name, dest + os.path.relpath(name, base)
+                    yield name, dest + os.path.relpath(name, base), condition
                 else:
-                    yield name, dest
+                    yield name, dest, condition
 
 
 def load(root, folders, more=(), tree=None, failures=None):
@@ -270,22 +282,41 @@ def load(root, folders, more=(), tree=None, failures=None):
     callouts = []
     features = {}
     files = {dest: source for source, dest in more}
+    has = None
     for folder in folders:
         macros = load_macros(dict.fromkeys([folders[0], folder]))
         callouts += load_manifest(folder, macros, features)
-        for source, dest in load_files(root, folder):
+        for source, dest, condition in load_files(root, folder, features):
+            if tree is not None and condition and \
+                    condition[0].present(tree) != condition[1]:
+                continue
             if dest in files:
                 raise GraftError(f"two files are to become {dest}")
             files[dest] = source
     if not callouts:
         raise GraftError("there are no call-outs to apply")
     if tree is not None:
-        callouts = fitting(tree, callouts, features, failures)
+        has = {name: feature.present(tree)
+               for name, feature in features.items()}
+        callouts = fitting(callouts, features, has, failures)
+    for dest, source in files.items():
+        if source == FEATURES:
+            files[dest] = features_header(features, has or {})
     return callouts, files
 
 
-def fitting(tree, callouts, features, failures):
-    has = {name: feature.present(tree) for name, feature in features.items()}
+def features_header(features, has):
+    """What C is told of the tree; bytes, where other files are paths."""
+    lines = ["/* SPDX-License-Identifier: GPL-2.0-only */",
+             "/* What this tree has, as scripts/graft.py found it */"]
+    for name in sorted(features):
+        if has.get(name):
+            macro = "IQ_HAVE_" + re.sub(r"\W", "_", name).upper()
+            lines.append(f"#define {macro}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def fitting(callouts, features, has, failures):
     lacking = [f"{feature.owner} is not ported to trees without "
                f"'{feature.name}' ({feature.meaning}; looked for in "
                f"{feature.file})" for feature in features.values()
@@ -500,7 +531,8 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
             plan.failures.append(GraftError(
                 f"{dest}: is in the tree already, it is not ours to replace"))
             continue
-        plan.created[dest] = kbuild_half(source, read(source))
+        plan.created[dest] = source if isinstance(source, bytes) else \
+            kbuild_half(source, read(source))
     return plan
 
 
@@ -724,7 +756,9 @@ def sync(pristine, dest, state, root, folders, cache, jobs, more=()):
         # The user's own tree may have changed anywhere.
         keep = [f"--exclude=/{path}" for path in plan.contents()]
         subprocess.run(["rsync", "-a", "--delete", f"--exclude=/{state}",
-                        *keep, pristine + "/", dest + "/"], check=True)
+                        *keep, pristine + "/", dest + "/"],
+                       # It tells of our folders, which it keeps, on stdout.
+                       stdout=subprocess.DEVNULL, check=True)
     with open(stamp, "w", encoding="utf-8") as handle:
         handle.write(identity)
     old = load_state(dest, state) or {"changed": {}, "created": {}}

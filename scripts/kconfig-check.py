@@ -5,7 +5,9 @@
 Kconfig drops a request whose dependencies are not met without a word; a
 kernel that lacks lockdep would then pass every scenario. A line
 "# either: CONFIG_A CONFIG_B" in a fragment names symbols of which kernels have
-one or the other.
+one or the other; a line "# not in all: CONFIG_A" those that a kernel may not
+have, or not with this configuration: then .config does not even say that they
+are not set.
 """
 
 import re
@@ -13,6 +15,7 @@ import sys
 
 SET = re.compile(r"(CONFIG_\w+)=(.*)$")
 EITHER = re.compile(r"# either: ((?:CONFIG_\w+ ?)+)$")
+NOT_IN_ALL = re.compile(r"# not in all: ((?:CONFIG_\w+ ?)+)$")
 UNSET = re.compile(r"# (CONFIG_\w+) is not set$")
 
 
@@ -31,10 +34,10 @@ def symbols(path):
     return found
 
 
-def alternatives(path):
+def lists(pattern, path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
-            match = EITHER.match(line.rstrip("\n"))
+            match = pattern.match(line.rstrip("\n"))
             if match:
                 yield match[1].split()
 
@@ -48,10 +51,14 @@ def main():
         asked.update((name, (value, fragment))
                      for name, value in symbols(fragment).items())
     for fragment in sys.argv[2:]:
-        for names in alternatives(fragment):
+        for names in lists(EITHER, fragment):
             if any(final.get(name) == asked[name][0] for name in names):
                 for name in names:
                     del asked[name]
+        for names in lists(NOT_IN_ALL, fragment):
+            for name in names:
+                if name not in final:
+                    asked.pop(name, None)
     bad = [(name, value, fragment) for name, (value, fragment) in asked.items()
            if final.get(name, "n") != value]
     for name, value, fragment in bad:

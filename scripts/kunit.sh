@@ -73,6 +73,8 @@ build()
 		targets="linux modules"
 		name=kunit-modules ;;
 	esac
+	[[ $arch != um* ]] || grep -q '^config KUNIT_UML_PCI$' "$plain_src/lib/kunit/Kconfig" ||
+		fragments="kunit-um-virtio.config $fragments"
 	if [ -n "$coverage" ]; then
 		name=kunit-coverage
 		# shellcheck disable=SC2016 # for make

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // No room, for good: the driver would look for it for ever. Nothing is claimed.
 @@
+type T;
 identifier issue =~ "^(__)?arm_smmu_cmdq_issue_cmdlist$";
 identifier flags;
 expression E;
 @@
- issue(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq, struct arm_smmu_cmd *cmds, int n, bool sync)
+ issue(struct arm_smmu_device *smmu, struct arm_smmu_cmdq *cmdq, T *cmds, int n, bool sync)
  {
  	<+...
  	if (arm_smmu_cmdq_poll_until_not_full(...))

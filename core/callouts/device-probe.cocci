@@ -7,7 +7,7 @@ identifier dev, group;
  {
  	... when any
  	if (group->default_domain)
- 		iommu_setup_dma_ops(dev, group->default_domain);
+ 		iommu_setup_dma_ops(dev, ...);
  	mutex_unlock(&group->mutex);
 +	iommu_quarantine_probe(dev);
  	return 0;

@@ -418,12 +418,15 @@ static const struct iommu_domain_ops *blocked_ops;
 static int blocking_attach(struct iommu_domain *domain, struct device *dev,
 			   struct iommu_domain *old)
 {
-	return dev == unblockable ? -ENOMEM :
-				    blocked_ops->attach_dev(domain, dev, old);
+	if (dev == unblockable)
+		return -ENOMEM;
+	return QUARANTINE_CALL_ATTACH(blocked_ops, domain, dev, old);
 }
 
+DEFINE_QUARANTINE_ATTACH(blocking_attach);
+
 static const struct iommu_domain_ops failing_ops = {
-	.attach_dev = blocking_attach,
+	.attach_dev = QUARANTINE_ATTACH(blocking_attach),
 };
 
 /* Of one function at a time */

@@ -158,6 +158,9 @@ static int mock_block(struct iommu_domain *domain, struct device *dev,
 	return 0;
 }
 
+DEFINE_QUARANTINE_ATTACH(mock_attach);
+DEFINE_QUARANTINE_ATTACH(mock_block);
+
 static int mock_set_pasid(struct iommu_domain *domain, struct device *dev,
 			  ioasid_t pasid, struct iommu_domain *old)
 {
@@ -165,13 +168,21 @@ static int mock_set_pasid(struct iommu_domain *domain, struct device *dev,
 	return 0;
 }
 
+#ifdef IQ_HAVE_REMOVE_DEV_PASID
+static void mock_remove_pasid(struct device *dev, ioasid_t pasid,
+			      struct iommu_domain *domain)
+{
+	mock_of(dev)->pasid[pasid] = &mock_blocked;
+}
+#endif
+
 static void mock_domain_free(struct iommu_domain *domain)
 {
 	kfree(container_of(domain, struct mock_domain, domain));
 }
 
 static const struct iommu_domain_ops mock_domain_ops = {
-	.attach_dev = mock_attach,
+	.attach_dev = QUARANTINE_ATTACH(mock_attach),
 	.set_dev_pasid = mock_set_pasid,
 	.map_pages = mock_map_pages,
 	.unmap_pages = mock_unmap_pages,
@@ -181,7 +192,7 @@ static const struct iommu_domain_ops mock_domain_ops = {
 };
 
 static const struct iommu_domain_ops mock_blocked_ops = {
-	.attach_dev = mock_block,
+	.attach_dev = QUARANTINE_ATTACH(mock_block),
 	.set_dev_pasid = mock_set_pasid,
 };
 
@@ -252,6 +263,9 @@ static const struct iommu_ops mock_ops = {
 	.release_device = mock_release_device,
 	.reset_device_done = mock_reset_device_done,
 	.device_group = pci_device_group,
+#ifdef IQ_HAVE_REMOVE_DEV_PASID
+	.remove_dev_pasid = mock_remove_pasid,
+#endif
 	.default_domain_ops = &mock_domain_ops,
 };
 
@@ -378,6 +392,6 @@ static struct kunit_suite mock_suite = {
 
 kunit_test_suite(mock_suite);
 
-MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+QUARANTINE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Quarantine conformance with a made-up backend");

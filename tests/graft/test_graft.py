@@ -88,6 +88,9 @@ class Lab:
             ".git", ".iq-cache", "__pycache__", "*.o", "*.ko"))
         self.graft = load_graft(self.repo)
         self.callouts, self.files = self.fitting(kernel)
+        self.features = {}
+        for folder in self.graft.kernel_folders():
+            self.graft.load_manifest(folder, "", self.features)
         self.trees = 0
 
     def fitting(self, tree):
@@ -100,9 +103,10 @@ class Lab:
         self.trees += 1
         top = os.path.join(self.scratch, f"linux-{self.trees}")
         names = {"Makefile", "Kbuild", "drivers/iommu/iommu.c",
-                 "drivers/iommu/Kconfig", "drivers/iommu/Makefile",
-                 "include/linux/iommu.h", "include/linux/vfio_pci_core.h"}
+                 "drivers/iommu/Kconfig", "drivers/iommu/Makefile"}
         names |= {callout.file for callout in self.callouts}
+        names |= {feature.file for feature in self.features.values()
+                  if os.path.exists(os.path.join(self.kernel, feature.file))}
         for name in sorted(names):
             path = os.path.join(top, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -326,10 +330,10 @@ def tree_without_a_needed_feature(lab):
     Seen failing with the line "needs" taken out of core's manifest.
     """
     tree = lab.tree()
-    edit(os.path.join(tree, "include/linux/iommu.h"),
-         lambda text: text.replace("pci_dev_reset_iommu_prepare", "gone"))
-    said = r"core is not ported to trees without 'reset-bracket' \(.*; " \
-        r"looked for in include/linux/iommu\.h\)"
+    edit(os.path.join(tree, "include/linux/vfio_pci_core.h"),
+         lambda text: text.replace("vfio_pci_eventfd", "gone"))
+    said = r"core is not ported to trees without 'vfio-error-eventfd' " \
+        r"\(.*; looked for in include/linux/vfio_pci_core\.h\)"
     lab.refused("graft", tree, said)
     lab.refused("check", tree, said)
 
@@ -404,6 +408,68 @@ def variant_that_does_not_fit(lab):
     plan = lab.graft.apply_manifest(tree, lab.repo, [folder])
     expect(len(plan.failures) == 1 and "found it 0 times" in
            str(plan.failures[0]), str(plan.failures))
+
+
+def file_list(folder, text):
+    with open(os.path.join(folder, "files"), "w", encoding="utf-8") as handle:
+        handle.write(text)
+
+
+@test
+def variants_of_a_file(lab):
+    """With the feature one file, without it the other under the same name.
+
+    Seen failing with the condition ignored: two files are to become one.
+    """
+    folder = variants(lab, [FEATURE, IF, UNLESS])
+    source = os.path.join("core/callouts", "manifest")
+    file_list(folder, f"META -> one.h if modern\n{source} -> one.h unless "
+                      f"modern\nMETA -> both.h\n")
+    for name, text, wanted in (
+            ("file-with", "int modern(void);\n", "META"),
+            ("file-without", "int not_modern(void);\n", source)):
+        plan = lab.graft.apply_manifest(variant_tree(lab, name, text), lab.repo,
+                                        [folder])
+        expect(not plan.failures, str(plan.failures))
+        expect(sorted(plan.created) == ["both.h", "one.h"],
+               f"{name}: {sorted(plan.created)}")
+        with open(os.path.join(lab.repo, wanted), "rb") as handle:
+            expect(plan.created["one.h"] == handle.read(),
+                   f"{name}: one.h is not {wanted}")
+
+
+@test
+def features_in_a_header(lab):
+    """C is told what the tree has, and nothing of what it has not."""
+    other = FEATURE.replace("modern", "older-one", 1).replace("modern", "older")
+    folder = variants(lab, [FEATURE, other, IF, UNLESS])
+    file_list(folder, "@features -> has.h\n")
+    for name, text, wanted in (
+            ("told-with", "int modern(void);\n", ["IQ_HAVE_MODERN"]),
+            ("told-both", "int modern(void);\nint older(void);\n",
+             ["IQ_HAVE_MODERN", "IQ_HAVE_OLDER_ONE"]),
+            ("told-without", "int not_modern(void);\n", [])):
+        plan = lab.graft.apply_manifest(variant_tree(lab, name, text), lab.repo,
+                                        [folder])
+        expect(not plan.failures, str(plan.failures))
+        told = re.findall(r"^#define (\w+)$", plan.created["has.h"].decode(),
+                          re.M)
+        expect(told == wanted, f"{name}: {told}")
+
+
+@test
+def file_with_a_bad_condition(lab):
+    for line, said in (("META -> x.h when modern", "expected if FEATURE"),
+                       ("META -> x.h if unknown", "no feature 'unknown'"),
+                       ("META -> x.h if", "expected if FEATURE")):
+        folder = variants(lab, [FEATURE, IF, UNLESS])
+        file_list(folder, line + "\n")
+        try:
+            lab.graft.load(lab.repo, [folder])
+        except lab.graft.GraftError as err:
+            expect(said in str(err), f"'{err}' does not say {said}")
+        else:
+            raise Failed(f"{line} was taken")
 
 
 @test
@@ -500,12 +566,20 @@ def named_functions(callout):
 
 @test
 def every_callout_misses_its_place(lab):
-    """Take away the content of each file in turn: all of its call-outs fail."""
+    """Take away the content of each file in turn: all of its call-outs fail.
+
+    But for what a feature is known by: else call-outs of other files are chosen.
+    """
     for name in dict.fromkeys(callout.file for callout in lab.callouts):
         tree = lab.tree()
+        with open(os.path.join(tree, name), encoding="utf-8") as handle:
+            text = handle.read()
+        known = [feature.pattern.search(text)
+                 for feature in lab.features.values() if feature.file == name]
         with open(os.path.join(tree, name), "w", encoding="utf-8") as handle:
             handle.write("/* nothing */\n"
-                         + ("VERSION = 7\n" if name == "Makefile" else ""))
+                         + ("VERSION = 7\n" if name == "Makefile" else "")
+                         + "".join(f"{match[0]}\n" for match in known if match))
         complain_about(lab, tree, name)
 
 

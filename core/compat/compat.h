@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What our own C expects of a kernel and not every one has. Macros are asked for
+ * by their name, all else by what the graft has found (features.h).
+ */
+#ifndef __IOMMU_QUARANTINE_COMPAT_H
+#define __IOMMU_QUARANTINE_COMPAT_H
+
+#include <linux/slab.h>
+
+#include "features.h"
+
+#ifndef kzalloc_obj
+#define kzalloc_obj(obj) kzalloc(sizeof(obj), GFP_KERNEL)
+#endif
+
+#ifndef kzalloc_objs
+#define kzalloc_objs(obj, count) kcalloc(count, sizeof(obj), GFP_KERNEL)
+#endif
+
+/*
+ * An attach_dev() that wants to know which domain the device leaves, for tests:
+ * where the core does not tell, it is asked. And to call the one of a driver.
+ */
+#ifdef IQ_HAVE_ATTACH_OLD
+#define QUARANTINE_ATTACH(fn) fn
+#define DEFINE_QUARANTINE_ATTACH(fn) static_assert(sizeof(typeof(fn) *))
+#define QUARANTINE_CALL_ATTACH(ops, domain, dev, old) \
+	((ops)->attach_dev(domain, dev, old))
+#else
+#define QUARANTINE_ATTACH(fn) fn ## _asking
+#define QUARANTINE_CALL_ATTACH(ops, domain, dev, old) \
+	((void)(old), (ops)->attach_dev(domain, dev))
+#define DEFINE_QUARANTINE_ATTACH(fn)					\
+static int fn ## _asking(struct iommu_domain *domain, struct device *dev) \
+{									\
+	return fn(domain, dev, iommu_quarantine_domain_for_dev(dev));	\
+}									\
+static_assert(true)
+#endif
+
+#ifdef IQ_HAVE_IMPORT_NS_STRING
+#define QUARANTINE_IMPORT_NS(ns) MODULE_IMPORT_NS(#ns)
+#else
+#define QUARANTINE_IMPORT_NS(ns) MODULE_IMPORT_NS(ns)
+#endif
+
+#endif /* __IOMMU_QUARANTINE_COMPAT_H */
