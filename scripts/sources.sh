@@ -299,6 +299,8 @@ kernel()
 		return
 	fi
 	apt_setup kernel deb trixie-backports sid
+	# An older series is for those who ask for it.
+	[ "${min%.*}" = "$major" ] || min=$major.0
 	for ((minor = ${max#*.}; minor >= ${min#*.}; minor--)); do
 		if pick "$major" "$minor" kernel; then
 			say "using linux-source-$major.$minor"
