@@ -952,9 +952,9 @@ def judge_plain(result, want):
 PLAIN_VMS = 4
 # Leaves a command buffer that stands still for ever, or one that takes longer to
 # come back than the next scenario waits.
-PLAIN_ALONE = {"amd_halt", "silent_back", "amd_silent_full", "watchdogs", "arm_gerror_cpu",
-               "arm_flood", "arm_lazy", "arm_slow_neighbour", "arm_two_dead", "arm_batch",
-               "arm_batch_two"}
+PLAIN_ALONE = {"amd_halt", "silent_none", "silent_back", "amd_silent_full", "watchdogs",
+               "arm_gerror_cpu", "arm_flood", "arm_lazy", "arm_slow_neighbour", "arm_two_dead",
+               "arm_batch", "arm_batch_two"}
 
 
 def plain_table(machine):
@@ -964,9 +964,11 @@ def plain_table(machine):
 def plain_jobs(guest, machines, only, ktap, again, _matrix):
     """A machine that a scenario has locked up is of no use to the next one."""
     jobs = []
+    groups = dict(scenario_table())
 
     def job(machine, tag, todo):
-        vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=3000",
+        ports = GROUPS["hotplug"] if any(groups[name] == "hotplug" for name in todo) else ""
+        vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=3000 {ports}".rstrip(),
                 deadline=240, idle=100, more=more_endpoints(todo))
         for verdict in run_or_recall(vm, again, lambda: [
                 judge_plain(result, plain_table(machine)[result.name])
