@@ -1159,9 +1159,12 @@ def build_mutant(arch, source, build, path, text):
     shadow = os.path.join(build, path)
     with open(shadow, "w", encoding="utf-8") as handle:
         handle.write(text)
-    # It looks for its headers beside itself first.
-    headers = [shutil.copy(header, os.path.dirname(shadow)) for header in
-               glob.glob(os.path.join(source, os.path.dirname(path), "*.h"))]
+    # It looks for its headers beside itself first, and these for theirs.
+    compat = "drivers/iommu/quarantine/core/compat"
+    os.makedirs(os.path.join(build, compat), exist_ok=True)
+    headers = [shutil.copy(header, to) for of, to in (
+        (os.path.dirname(path), os.path.dirname(shadow)), (compat, os.path.join(build, compat)))
+               for header in glob.glob(os.path.join(source, of, "*.h"))]
     env = arch.make_env()
     env.update(CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
                CCACHE_NOHASHDIR="1", KBUILD_BUILD_VERSION="1",
