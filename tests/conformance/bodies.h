@@ -773,6 +773,28 @@ static void iq_make_vf(struct iq_dev *vf, struct iq_dev *pf, bool yes)
 	pf->pdev->is_physfn = yes;
 }
 
+/* A reset of @of begins; @vf is a function of @pf until it ends */
+static void iq_reset_begins(struct kunit *test, struct iq_dev *of,
+			    struct iq_dev *vf, struct iq_dev *pf)
+{
+	iq_make_vf(vf, pf, true);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(of->pdev, false), 0);
+}
+
+/* ... says @rc, and resets @vf if it @happens */
+static void iq_reset_ends(struct iq_dev *of, struct iq_dev *vf,
+			  struct iq_dev *pf, bool happens, int rc)
+{
+	if (happens)
+		iq_do_flr(vf);
+	if (happens && !rc)
+		WRITE_ONCE(vf->fenced, false);
+	iommu_quarantine_reset_done(of->pdev, false, rc);
+	if (of == pf)
+		iommu_quarantine_restored(pf->pdev);
+	iq_make_vf(vf, pf, false);
+}
+
 static void iq_expect_held(struct kunit *test, struct iq_dev *d)
 {
 	int asked = atomic_read(&d->asked);
@@ -796,8 +818,7 @@ static void iq_body_pf_reset(struct kunit *test)
 	for (broken = 0; broken < 2; broken++) {
 		if (broken)
 			iq_break_and_wait(test, vf);
-		iq_make_vf(vf, pf, true);
-		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(pf->pdev, false), 0);
+		iq_reset_begins(test, pf, vf, pf);
 		iq_expect_held(test, vf);
 		iq_do_flr(vf);
 		iommu_quarantine_reset_done(pf->pdev, false, 0);
@@ -822,13 +843,8 @@ static void iq_body_pf_reset_fails(struct kunit *test)
 
 	iq_break_and_wait(test, vf);
 	for (rc = -ENOTTY; rc <= 0; rc -= -ENOTTY) {
-		iq_make_vf(vf, pf, true);
-		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(pf->pdev, false), 0);
-		if (rc)
-			iq_do_flr(vf);
-		iommu_quarantine_reset_done(pf->pdev, false, rc);
-		iommu_quarantine_restored(pf->pdev);
-		iq_make_vf(vf, pf, false);
+		iq_reset_begins(test, pf, vf, pf);
+		iq_reset_ends(pf, vf, pf, rc, rc);
 		iq_expect_state(test, vf, "quarantined");
 		iq_expect_shut_out(test, vf);
 		iq_expect_in_service(test, pf);
@@ -885,15 +901,9 @@ static void iq_body_vf_own_reset(struct kunit *test)
 
 	iq_break_and_wait(test, vf);
 	for (happens = 0; happens < 2; happens++) {
-		iq_make_vf(vf, pf, true);
-		KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(vf->pdev, false), 0);
+		iq_reset_begins(test, vf, vf, pf);
 		iq_expect_in_service(test, pf);
-		if (happens) {
-			iq_do_flr(vf);
-			WRITE_ONCE(vf->fenced, false);
-		}
-		iommu_quarantine_reset_done(vf->pdev, false, 0);
-		iq_make_vf(vf, pf, false);
+		iq_reset_ends(vf, vf, pf, happens, 0);
 		iq_await_state(test, vf, happens ? "healthy" : "quarantined");
 	}
 	iq_settle(vf);
@@ -908,11 +918,8 @@ static void iq_body_vf_reset(struct kunit *test)
 	struct iq_dev *vf = iq_the(test, IQ_OTHER);
 
 	iq_break_and_wait(test, pf);
-	iq_make_vf(vf, pf, true);
-	KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(vf->pdev, false), 0);
-	iq_do_flr(vf);
-	iommu_quarantine_reset_done(vf->pdev, false, 0);
-	iq_make_vf(vf, pf, false);
+	iq_reset_begins(test, vf, vf, pf);
+	iq_reset_ends(vf, vf, pf, true, 0);
 	iq_expect_state(test, pf, "quarantined");
 	iq_expect_in_service(test, vf);
 	iq_recover(test, pf);
@@ -925,6 +932,7 @@ static void iq_body_vf_reset(struct kunit *test)
 static void iq_body_bus_unblocked(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
 	struct pci_dev *port = iq_port(test, false);
 
 	iq_blocking_fails(d, true);
@@ -934,7 +942,7 @@ static void iq_body_bus_unblocked(struct kunit *test)
 	iommu_quarantine_bus_prepare(port);
 	iq_expect_state(test, d, "failed");
 	iq_expect_shut_out(test, d);
-	iq_expect_held(test, iq_the(test, IQ_OTHER));
+	iq_expect_held(test, o);
 	iq_do_flr(d);
 	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
 	iq_expect_state(test, d, "failed");
@@ -951,7 +959,16 @@ static void iq_body_bus_unblocked(struct kunit *test)
 	iq_blocking_fails(d, false);
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
-	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+
+	/* Nor is one held back that is in service */
+	iq_blocking_fails(o, true);
+	iommu_quarantine_bus_prepare(port);
+	iq_expect_in_service(test, o);
+	iq_expect_held(test, d);
+	iq_blocking_fails(o, false);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+	iq_expect_in_service(test, d);
+	iq_expect_in_service(test, o);
 }
 
 /* A reset below another port is nobody's here, nor the end of a recovery */
