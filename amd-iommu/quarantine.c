@@ -640,22 +640,18 @@ static void amd_store_flags(struct amd_iommu *iommu, u16 devid,
 			    struct dev_table_entry *dte, u64 keep, u64 flags)
 {
 	struct amd_dev *adev;
-	unsigned long irqs;
 	u64 word;
 
 	guard(rcu)();
 	adev = amd_find(iommu, devid);
-	if (adev)
-		raw_spin_lock_irqsave(&adev->lock, irqs);
-	word = (READ_ONCE(dte->data[1]) & keep) | flags;
-	if (adev) {
-		word &= ~AMD_DTE_SUPPRESS;
-		if (amd_is_fenced(adev))
-			word = amd_masked(adev, word);
+	if (!adev) {
+		WRITE_ONCE(dte->data[1], (READ_ONCE(dte->data[1]) & keep) | flags);
+		return;
 	}
-	WRITE_ONCE(dte->data[1], word);
-	if (adev)
-		raw_spin_unlock_irqrestore(&adev->lock, irqs);
+	guard(raw_spinlock_irqsave)(&adev->lock);
+	word = ((READ_ONCE(dte->data[1]) & keep) | flags) & ~AMD_DTE_SUPPRESS;
+	WRITE_ONCE(dte->data[1],
+		   amd_is_fenced(adev) ? amd_masked(adev, word) : word);
 }
 
 /**

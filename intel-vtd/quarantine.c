@@ -872,29 +872,26 @@ void intel_quarantine_clear_entry(struct intel_iommu *iommu, u8 bus, u8 devfn,
 void intel_quarantine_flip_pri(struct intel_iommu *iommu, u8 bus, u8 devfn,
 			       struct context_entry *context, bool enable)
 {
+	void (*flip)(struct context_entry *context) =
+		enable ? context_set_sm_pre : context_clear_sm_pre;
 	u16 sid = PCI_DEVID(bus, devfn);
 	struct vtd_dev *vdev;
-	unsigned long flags;
-	bool fenced = false;
 	u64 *taken;
 
 	guard(rcu)();
 	vdev = vtd_find(iommu, sid);
-	if (vdev) {
-		raw_spin_lock_irqsave(&vdev->lock, flags);
-		fenced = vtd_is_fenced(vdev);
+	if (!vdev) {
+		flip(context);
+		return;
 	}
-	if (fenced) {
-		taken = &vdev->sids[vtd_sid_index(vdev, sid)].taken;
-		*taken &= ~VTD_CONTEXT_SM_PRE;
-		*taken |= enable ? VTD_CONTEXT_SM_PRE : 0;
-	} else if (enable) {
-		context_set_sm_pre(context);
-	} else {
-		context_clear_sm_pre(context);
+	guard(raw_spinlock_irqsave)(&vdev->lock);
+	if (!vtd_is_fenced(vdev)) {
+		flip(context);
+		return;
 	}
-	if (vdev)
-		raw_spin_unlock_irqrestore(&vdev->lock, flags);
+	taken = &vdev->sids[vtd_sid_index(vdev, sid)].taken;
+	*taken &= ~VTD_CONTEXT_SM_PRE;
+	*taken |= enable ? VTD_CONTEXT_SM_PRE : 0;
 }
 #endif
 
