@@ -112,11 +112,16 @@ def differing(old, new):
 
 
 def in_source_order(top, name):
-    """The object, compiled as kbuild did it, but for the order of its functions."""
+    """The object, compiled as kbuild did it, but for the order of its functions.
+
+    One that is linked of others is as it is: these are compared as well.
+    """
     command_file = os.path.join(top, os.path.dirname(name), f".{os.path.basename(name)}.cmd")
     with open(command_file, encoding="utf-8") as handle:
         # What comes after the compiler is objtool, which changes no code
         command = re.match(r"savedcmd_\S+ := (.*?)(?: ; |$)", handle.readline().rstrip("\n"))[1]
+    if " -c " not in command:
+        return load(top, name)
     # The copy for make's own use of what is "#" in a makefile; no dependencies are wanted
     command = re.sub(r" -Wp,-MMD,\S+", "", command.replace("$(pound)", "#"))
     with tempfile.TemporaryDirectory() as work:
