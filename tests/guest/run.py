@@ -331,23 +331,33 @@ def die(text):
     sys.exit(1)
 
 
-def newest(pattern, what, hint):
-    found = sorted(glob.glob(os.path.join(CACHE, pattern)), key=os.path.getmtime)
-    if not found:
-        die(f"there is no {what} below the cache; run {hint}")
-    return found[-1]
+def script(*command):
+    """The path that one of our scripts prints."""
+    done = subprocess.run([os.path.join(ROOT, "scripts", command[0]), *command[1:]],
+                          check=False, text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        die(f"{' '.join(command)} failed, see above")
+    return done.stdout.strip()
 
 
+@functools.cache
 def build_dir(kind, arch):
-    image = newest(f"build/linux-*-{arch.prefix}{kind}/{arch.image}",
-                   f"{kind} kernel for {arch.name}",
-                   f"scripts/build-kernel.sh {kind} --arch {arch.name}")
-    return image[:-len("/" + arch.image)]
+    """Of the kernel that this run is about: KERNEL's, or Debian's."""
+    source = os.path.basename(script("sources.sh", "path", "kernel"))
+    build = os.path.join(CACHE, "build", f"{source}-{arch.prefix}{kind}")
+    if not os.path.exists(os.path.join(build, arch.image)):
+        die(f"there is no {kind} kernel for {arch.name}, no {build}/{arch.image}; run "
+            f"scripts/build-kernel.sh {kind} --arch {arch.name}")
+    return build
+
+
+@functools.cache
+def qemu_build():
+    return os.path.dirname(script("build-qemu.sh"))
 
 
 def qemu_binary(arch):
-    return newest(f"build/qemu-*/build/{arch.qemu}", f"{arch.qemu} with the fault model",
-                  "scripts/build-qemu.sh")
+    return os.path.join(qemu_build(), arch.qemu)
 
 
 # ---- what the guest boots ----------------------------------------------------
