@@ -60,6 +60,19 @@ suite_module() { scripts/check-module.sh; }
 suite_kunit-module() { scripts/check-module.sh --kunit; }
 suite_kabi() { tests/kabi/run.sh; }
 suite_distro() { scripts/check-distro.sh; }
+# The kernel that most vendors stand on, as Debian 12 has it. One machine of it
+# here; all of them: scripts/matrix.sh --kunit --scenarios all 6.12
+suite_lts()
+{
+	local machine
+
+	case $vendors in
+	*intel*) machine=scalable ;;
+	*amd*) machine=amd ;;
+	*) machine=arm ;;
+	esac
+	scripts/matrix.sh --scenarios all --machines "$machine" 6.12
+}
 suite_matrix() { scripts/matrix.sh $KERNELS; }
 suite_text() { scripts/check-text.sh "${archs[@]}"; }
 suite_static() { scripts/check-static.sh; }
@@ -70,18 +83,11 @@ suite_kunit() { scripts/kunit.sh um um-modules "${archs[@]/x86/x86_64}"; }
 suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
 suite_mutants() { tests/guest/run.sh mutants ${VENDOR:+--vendor "$VENDOR"}; }
 
-archs=()
 vendors=${VENDOR:-intel,amd,arm}
-for vendor in ${vendors//,/ }; do
-	case $vendor in
-	intel|amd) arch=x86 ;;
-	arm) arch=arm64 ;;
-	*) die "VENDOR: no such vendor: $vendor; there are: intel, amd, arm" ;;
-	esac
-	[[ " ${archs[*]} " = *" $arch "* ]] || archs+=("$arch")
-done
+list=$(vendor_archs)
+mapfile -t archs <<<"$list"
 
-all="build style sources graft series kabi text static rules models faultmodel kunit module scenarios mutants"
+all="build style sources graft series kabi text static rules models faultmodel kunit module lts scenarios mutants"
 # That of the SMMUv3
 [[ $vendors = *arm* ]] || all=${all/ module/}
 [ -z "${KERNELS:-}" ] || all="$all matrix"

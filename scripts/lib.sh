@@ -38,6 +38,21 @@ need()
 	[ -z "$missing" ] || die "missing:$missing; run scripts/deps.sh"
 }
 
+# vendor_archs: the architectures whose machines are those of VENDOR (NAME,...),
+# a line each; all of them without one.
+vendor_archs()
+{
+	local vendor vendors=${VENDOR:-intel,amd,arm}
+
+	for vendor in ${vendors//,/ }; do
+		case $vendor in
+		intel|amd) echo x86 ;;
+		arm) echo arm64 ;;
+		*) die "VENDOR: no such vendor: $vendor; there are: intel, amd, arm" ;;
+		esac
+	done | sort -ru
+}
+
 # take_lock NAME: one run at a time for what NAME stands for; a second run
 # waits and says so. The lock lives as long as file descriptor 9, that is
 # until the script ends.

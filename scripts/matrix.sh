@@ -4,12 +4,13 @@
 #   --kunit             also the KUnit tests (scripts/kunit.sh)
 #   --scenarios NAMES   also these scenarios (NAME,...), or "all", on the QEMU
 #                       machines
+#   --machines NAMES    only on these of the machines (NAME,...)
 #   --distro-config     also Debian's own configuration of that version
 #
 # For each kernel, a version as 7.2 or a tree: does the graft fit, do
 # drivers/iommu and drivers/pci compile with the option on, is their code with
-# it off that of the ungrafted tree; for x86 and for arm64. Without kernels:
-# those that the archive offers, and long-term ones, skipped with the reason when
+# it off that of the ungrafted tree; for x86 and for arm64 (VENDOR=<name>,...: for
+# theirs). Scenarios are those of the grafted kernel. Without kernels: those that the archive offers, and long-term ones, skipped with the reason when
 # it has them no more.
 #
 # KTAP on stdout, and the table with times in $IQ_CACHE/out/matrix.md.
@@ -17,7 +18,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$IQ_ROOT/scripts/ktap.sh"
 
-kunit='' scenarios='' distro=''
+kunit='' scenarios='' distro='' machines=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kunit) kunit=1 ;;
@@ -26,7 +27,11 @@ while [ $# -gt 0 ]; do
 		[ -n "${2:-}" ] || die "--scenarios needs names, or all"
 		scenarios=$2
 		shift ;;
-	-*) die "usage: matrix.sh [--kunit] [--scenarios NAMES] [--distro-config] [VERSION|TREE]..." ;;
+	--machines)
+		[ -n "${2:-}" ] || die "--machines needs names"
+		machines=$2
+		shift ;;
+	-*) die "usage: matrix.sh [--kunit] [--scenarios NAMES] [--machines NAMES] [--distro-config] [VERSION|TREE]..." ;;
 	*) break ;;
 	esac
 	shift
@@ -57,12 +62,43 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 table=$IQ_CACHE/out/matrix.md
 mkdir -p "$IQ_CACHE/out"
+list=$(vendor_archs)
+mapfile -t archs <<<"$list"
 columns=(graft on off)
 [ -z "$distro" ] || columns+=(distro)
 [ -z "$kunit" ] || columns+=(KUnit)
 [ -z "$scenarios" ] || columns+=(scenarios)
 
-ktap_plan $(($# * 2 * ${#columns[@]}))
+known="legacy scalable legacy-cm amd arm"
+for machine in ${machines//,/ }; do
+	[[ " $known " = *" $machine "* ]] || die "--machines: no such machine: $machine; there are: $known"
+done
+
+# machines_of ARCH: those that are asked for
+machines_of()
+{
+	local machine
+
+	for machine in $known; do
+		[ "$1" = "$([ "$machine" = arm ] && echo arm64 || echo x86)" ] || continue
+		[[ -n $machines && ,$machines, != *,$machine,* ]] || echo "$machine"
+	done
+}
+
+# columns_of ARCH: those that it has results for
+columns_of()
+{
+	local machine
+
+	machine=$(machines_of "$1")
+	printf '%s\n' "${columns[@]}" | sed "$([ -n "$machine" ] || echo /scenarios/d)"
+}
+
+plan=0
+for arch in "${archs[@]}"; do
+	plan=$((plan + $(columns_of "$arch" | wc -l)))
+done
+ktap_plan $(($# * plan))
 {
 	echo "| kernel | arch |$(printf ' %s |' "${columns[@]}")"
 	echo "|---|---|$(printf -- '---|%.0s' "${columns[@]}")"
@@ -82,7 +118,7 @@ cell()
 		row+=" yes, $time |" ;;
 	77)	ktap_ok "$name # SKIP $(tail -n 1 "$work/log")"
 		row+=" - |" ;;
-	*)	ktap_not_ok "$name" "$(tail -n 40 "$work/log")"
+	*)	ktap_not_ok "$name" "$(grep '^not ok' "$work/log"; tail -n 40 "$work/log")"
 		row+=" **no**, $time |" ;;
 	esac
 	return 0
@@ -93,8 +129,8 @@ skip()
 {
 	local arch column
 
-	for arch in x86 arm64; do
-		for column in "${columns[@]}"; do
+	for arch in "${archs[@]}"; do
+		for column in $(columns_of "$arch"); do
 			ktap_ok "$name $arch $column # SKIP $1"
 		done
 		echo "| $name | $arch | $1 |" >>"$table.new"
@@ -117,8 +153,9 @@ scenarios_run()
 	local machine only=()
 
 	[ "$scenarios" = all ] || only=(--only "$scenarios")
-	for machine in $([ "$1" = x86 ] && echo legacy scalable legacy-cm amd || echo arm); do
-		"$IQ_ROOT/tests/guest/run.sh" scenarios --machine "$machine" "${only[@]}" || return 1
+	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "$1" >/dev/null || return 1
+	for machine in $(machines_of "$1"); do
+		"$IQ_ROOT/tests/guest/run.sh" scenarios --kernel grafted --machine "$machine" "${only[@]}" || return 1
 	done
 }
 
@@ -145,7 +182,7 @@ for name; do
 	[ "$tree" != "$name" ] || name=$(basename "$tree")
 	[[ $name == *"$version"* ]] || name=$version
 	graft_ok=
-	for arch in x86 arm64; do
+	for arch in "${archs[@]}"; do
 		row="| $name | $arch |"
 		if [ -z "$graft_ok" ]; then
 			cell "$name $arch graft" /usr/bin/python3 "$IQ_ROOT/scripts/graft.py" --cache "$IQ_CACHE/spatch" check "$source"
@@ -155,7 +192,7 @@ for name; do
 			row+=" $graft_ok |"
 		fi
 		if [ $graft_ok = no ]; then
-			for column in "${columns[@]:1}"; do
+			for column in $(columns_of "$arch" | tail -n +2); do
 				ktap_not_ok "$name $arch $column" "the graft does not fit"
 				row+=" |"
 			done
@@ -166,7 +203,8 @@ for name; do
 		cell "$name $arch off" "$IQ_ROOT/scripts/check-text.sh" $arch
 		[ -z "$distro" ] || cell "$name $arch distro" "$IQ_ROOT/scripts/check-distro.sh" $arch
 		[ -z "$kunit" ] || cell "$name $arch KUnit" "$IQ_ROOT/scripts/kunit.sh" "${arch/x86/x86_64}"
-		[ -z "$scenarios" ] || cell "$name $arch scenarios" scenarios_run $arch
+		! columns_of "$arch" | grep -c scenarios >/dev/null ||
+			cell "$name $arch scenarios" scenarios_run $arch
 		echo "$row" >>"$table.new"
 	done
 done
