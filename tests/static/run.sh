@@ -105,7 +105,7 @@ ktap_case "smmu-queue: every invalidation passes the filter" \
 ktap_case "smmu-queue: a queue without the filter is noticed" \
 	smmu_broken unfiltered '/smmu_quarantine_filter\(/d' -filter
 ktap_case "smmu-queue: a second way into a queue is noticed" smmu_broken second \
-	'/^static int arm_smmu_cmdq_issue_cmd_p\(/i static void direct(struct arm_smmu_cmdq *cmdq, struct arm_smmu_cmd *cmd)\n{\n\tarm_smmu_cmdq_write_entries(cmdq, cmd, 0, 1);\n}\n' \
+	'/^static int arm_smmu_device_reset\(/i static void direct(struct arm_smmu_cmdq *cmdq)\n{\n\tarm_smmu_cmdq_write_entries(cmdq, NULL, 0, 1);\n}\n' \
 	"direct() writes commands"
 ktap_case "smmu-queue: a poll without a bound is noticed" smmu_broken poll \
 	's/smmu_quarantine_poll\(smmu, cmdq, &qp,/queue_poll(\&qp/; s/queue_poll\(&qp *queue_poll\(&qp\)\)/queue_poll(\&qp)/' "polls without a bound"

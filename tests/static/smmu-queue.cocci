@@ -2,9 +2,9 @@
 // Nothing reaches SMMUv3's command queues past the filter.
 //
 // Every CMD_ATC_INV of the driver (domain flushes, arm_smmu_atc_inv_master() of
-// attach and detach, set_dev_pasid, vSMMU, CMDQV) ends in
-// __arm_smmu_cmdq_issue_cmdlist(). So these are the rules, one line of output for
-// each breach:
+// attach and detach, set_dev_pasid, vSMMU, CMDQV) ends in one function, which has
+// its name with underscores or without. So these are the rules, one line of output
+// for each breach:
 //  - commands of a list are written into a queue by that function alone, which
 //    filters first and settles before it returns;
 //  - PROD, which tells hardware of them, is written there and where a queue is
@@ -12,6 +12,29 @@
 //  - a batch of CMD_ATC_INVs that is full gets a CMD_SYNC of its own;
 //  - each poll of the queue is one of ours, so that none is without a bound.
 virtual report
+
+@initialize:python@
+@@
+filters = []
+
+@filter@
+identifier issue =~ "^(__)?arm_smmu_cmdq_issue_cmdlist$";
+identifier n;
+position p;
+@@
+ issue(...)
+ {
+ 	... when any
+ 	n = smmu_quarantine_filter@p(...);
+ 	... when any
+ }
+
+@script:python@
+issue << filter.issue;
+p << filter.p;
+@@
+filters.append(issue)
+print("#filter %s:%s" % (p[0].file, p[0].line))
 
 @write@
 identifier fn;
@@ -28,7 +51,7 @@ position p;
 fn << write.fn;
 p << write.p;
 @@
-if fn != "__arm_smmu_cmdq_issue_cmdlist":
+if fn not in filters:
     print("%s:%s: %s() writes commands past the filter" % (p[0].file, p[0].line, fn))
 
 @prod@
@@ -47,7 +70,7 @@ position p;
 fn << prod.fn;
 p << prod.p;
 @@
-if fn != "__arm_smmu_cmdq_issue_cmdlist":
+if fn not in filters:
     print("%s:%s: %s() moves PROD" % (p[0].file, p[0].line, fn))
 
 @poll@
@@ -68,22 +91,6 @@ p << poll.p;
 @@
 print("%s:%s: %s() polls without a bound of ours" % (p[0].file, p[0].line, fn))
 
-@filter@
-identifier n;
-position p;
-@@
- __arm_smmu_cmdq_issue_cmdlist(...)
- {
- 	... when any
- 	n = smmu_quarantine_filter@p(...);
- 	... when any
- }
-
-@script:python@
-p << filter.p;
-@@
-print("#filter %s:%s" % (p[0].file, p[0].line))
-
 @settles@
 position p;
 @@
@@ -92,8 +99,9 @@ position p;
 @unsettled@
 position p != settles.p;
 expression E;
+identifier filter.issue;
 @@
- __arm_smmu_cmdq_issue_cmdlist(...)
+ issue(...)
  {
  <...
  return@p E;
@@ -106,9 +114,10 @@ p << unsettled.p;
 print("%s:%s: a flush returns unsettled" % (p[0].file, p[0].line))
 
 @settle@
+identifier filter.issue;
 position p;
 @@
- __arm_smmu_cmdq_issue_cmdlist(...)
+ issue(...)
  {
  	... when any
  	return smmu_quarantine_settle@p(...);
@@ -119,16 +128,21 @@ p << settle.p;
 @@
 print("#settle %s:%s" % (p[0].file, p[0].line))
 
+// In a function of its own, or as another reason of the one that adds
 @sync@
 position p;
 @@
- arm_smmu_cmdq_batch_force_sync(...)
- {
- 	... when any
- 	if (smmu_quarantine_force_sync@p(...))
- 		return true;
- 	... when any
+(
+ if (smmu_quarantine_force_sync@p(...)) { ... }
+|
+ if (smmu_quarantine_force_sync@p(...)) return true;
+|
+ if (<+... smmu_quarantine_force_sync@p(...) ...+>) {
+ 	...
+ 	\(arm_smmu_cmdq_issue_cmdlist\|__arm_smmu_cmdq_issue_cmdlist\)(...);
+ 	...
  }
+)
 
 @script:python@
 p << sync.p;
