@@ -67,7 +67,7 @@ suite_lts()
 	local machine
 
 	case $vendors in
-	*intel*) machine=scalable ;;
+	*intel*) machine=legacy ;;
 	*amd*) machine=amd ;;
 	*) machine=arm ;;
 	esac

@@ -53,6 +53,7 @@ struct options {
 	char mode[16];
 	unsigned int hw_timeout_ms;
 	bool pasids;		/* the machine has them */
+	bool vfio;		/* VFIO gets a domain there */
 	enum vendor vendor;	/* of its IOMMU */
 	bool intremap;		/* it remaps interrupts */
 	bool second;		/* another kernel was here before, and left the devices */

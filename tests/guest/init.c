@@ -8,6 +8,7 @@
  *   iq.mode=check|demo                    demo: iq.run is what breaks
  *   iq.timeout=MS                         the hardware's invalidation timeout
  *   iq.pasids=1                           there are PASIDs
+ *   iq.vfio=0                             VFIO gets no domain on this machine
  *   iq.vendor=intel|amd|arm               whose IOMMU it is
  *   iq.intremap=0                         interrupts are not remapped
  *   iq.limit=MS                           when an operation counts as stuck
@@ -117,6 +118,7 @@ static void read_options(void)
 	if (!word_of(line, "iq.mode=", opt.mode, sizeof(opt.mode)))
 		snprintf(opt.mode, sizeof(opt.mode), "check");
 	opt.pasids = word_of(line, "iq.pasids=", num, sizeof(num)) && atoi(num);
+	opt.vfio = !word_of(line, "iq.vfio=", num, sizeof(num)) || atoi(num);
 	opt.vendor = word_of(line, "iq.vendor=", num, sizeof(num)) ? vendor_named(num) : INTEL;
 	opt.intremap = !word_of(line, "iq.intremap=", num, sizeof(num)) || atoi(num);
 	opt.second = word_of(line, "iq.second=", num, sizeof(num));

@@ -32,6 +32,21 @@
 
 #include "iqtest.h"
 
+#ifndef IQ_HAVE_hrtimer_setup
+static void hrtimer_setup(struct hrtimer *timer,
+			  enum hrtimer_restart (*function)(struct hrtimer *),
+			  clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+}
+#endif
+
+#ifndef IQ_HAVE_iommu_paging_domain_alloc_flags
+/* There any domain does */
+#define iommu_paging_domain_alloc_flags(dev, flags) iommu_paging_domain_alloc(dev)
+#endif
+
 #define IQ_MAX_RANGE	4096
 #define IQ_BEAT_NS	(4 * NSEC_PER_MSEC)
 

@@ -101,17 +101,21 @@ class Machine:
     append: str         # to the kernel's command line
     endpoint: str = ""  # properties that it asks of the endpoints
     functions: str = ""  # and of those two that share a slot
+    vfio: str = ""      # what include/linux/iommu.h has to have for VFIO on it
 
 
-def vtd(append, more=""):
+def vtd(append, more="", **kw):
     device = "intel-iommu,device-iotlb=on,intremap=on,eim=on,aw-bits=48" + more
-    return Machine(X86, ("-device", device), append)
+    return Machine(X86, ("-device", device), append, **kw)
 
 
 MACHINES = {
     "legacy": vtd("intel_iommu=on,sm_off"),
     "scalable": vtd("intel_iommu=on,sm_on iq.pasids=1",
-                    ",x-scalable-mode=on,x-flts=on,x-pasid-mode=on"),
+                    ",x-scalable-mode=on,x-flts=on,x-pasid-mode=on",
+                    # It has first-stage tables only, which the kernel did not give
+                    # to user space before that.
+                    vfio="iommu_paging_domain_alloc_flags"),
     "legacy-cm": vtd("intel_iommu=on,sm_off", ",caching-mode=on"),
     "amd": Machine(X86, ("-device", "amd-iommu,pt=off,device-iotlb=on,intremap=off"),
                    "iq.vendor=amd iq.intremap=0", ",pasid=off"),
@@ -460,6 +464,15 @@ class Guest:
             modules.append(os.path.join(self.build, SMMU_MODULE))
         make_initramfs(build_init(work, arch.cross), modules, self.initramfs)
         self.kernel_is = content_hash(self.kernel)
+        with open(os.path.join(self.source, "include/linux/iommu.h"), encoding="utf-8") as handle:
+            self.api = handle.read()
+        qemu_build()    # before there are threads that ask for it, all at once
+
+    @functools.cached_property
+    def source(self):
+        """The tree that it was built from."""
+        with open(os.path.join(self.build, "Makefile"), encoding="utf-8") as handle:
+            return re.search(r"^include (\S+)/Makefile$", handle.read(), re.M)[1]
 
     @functools.cached_property
     def with_kernel(self):
@@ -552,7 +565,8 @@ class Vm:
     def command(self):
         machine = MACHINES[self.machine]
         strict = STRICT if self.guest.kind != "plain" else "panic=-1"
-        append = (f"{machine.arch.append} loglevel=6 {machine.append} iommu.strict=1 "
+        vfio = "" if machine.vfio in self.guest.api else "iq.vfio=0 "
+        append = (f"{machine.arch.append} loglevel=6 {machine.append} {vfio}iommu.strict=1 "
                   f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
             qemu_binary(machine.arch), *machine.arch.args, *self.accel,
@@ -1194,8 +1208,7 @@ def build_mutant(arch, source, build, path, text):
 def run_mutants(arch, chosen, ktap, again):
     """Mutants whose machines are all of one architecture."""
     guest = Guest("grafted", arch)
-    with open(os.path.join(guest.build, "Makefile"), encoding="utf-8") as handle:
-        source = re.search(r"^include (\S+)/Makefile$", handle.read(), re.M)[1]
+    source = guest.source
     build, pending = None, []
     # Asked before there are threads: who asks first builds the program that answers.
     groups = dict(scenario_table())
