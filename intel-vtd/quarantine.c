@@ -998,6 +998,29 @@ void intel_quarantine_release(struct device_domain_info *info)
 	kfree(vdev);
 }
 
+#ifndef IQ_HAVE_VTD_ATS_APART
+/**
+ * intel_quarantine_ats_leaves() - before an attach turns PCI ATS off
+ * @info: the driver's view of the device
+ *
+ * The driver relies on ATS being off to empty the device's cache, and sends no
+ * invalidation from then on: the pages of the domain that the device leaves are
+ * freed, and ATS comes back with the next domain. A device that answers one
+ * invalidation now obeys its configuration, too; one that does not is fenced
+ * (VT-d specification, 6.5.3.3).
+ *
+ * Context: process, group->mutex held, no spinlock.
+ */
+void intel_quarantine_ats_leaves(struct device_domain_info *info)
+{
+	if (!info->ats_enabled || !iommu_quarantine_enabled() ||
+	    !pci_device_is_present(to_pci_dev(info->dev)))
+		return;
+	qi_flush_dev_iotlb(info->iommu, PCI_DEVID(info->bus, info->devfn),
+			   info->pfsid, info->ats_qdep, 0, MAX_AGAW_PFN_WIDTH);
+}
+#endif
+
 /**
  * intel_quarantine_ats_off() - are PCI ATS and PRI to be turned off?
  * @info: the driver's view of the device

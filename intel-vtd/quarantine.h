@@ -71,6 +71,7 @@ void intel_quarantine_flip_pri(struct intel_iommu *iommu, u8 bus, u8 devfn,
 void intel_quarantine_probe(struct device_domain_info *info);
 void intel_quarantine_release(struct device_domain_info *info);
 bool intel_quarantine_ats_off(struct device_domain_info *info);
+void intel_quarantine_ats_leaves(struct device_domain_info *info);
 void intel_quarantine_reset_device_done(struct device *dev);
 
 /* in drivers/iommu/intel/iommu.c, see ats.h */
@@ -203,6 +204,10 @@ static inline void intel_quarantine_probe(struct device_domain_info *info)
 }
 
 static inline void intel_quarantine_release(struct device_domain_info *info)
+{
+}
+
+static inline void intel_quarantine_ats_leaves(struct device_domain_info *info)
 {
 }
 

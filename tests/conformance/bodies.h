@@ -312,6 +312,27 @@ static void iq_body_attach_fenced(struct kunit *test)
 	iommu_domain_free(domain);
 }
 
+/* It stops answering, and then its domain is replaced: what it holds is asked back */
+static void iq_body_leaves(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain;
+	int ret;
+
+	domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	WRITE_ONCE(d->mute, true);
+	ret = iommu_attach_device(domain, iq_device(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	if (!ret)
+		iommu_detach_device(domain, iq_device(d));
+	iommu_domain_free(domain);
+}
+
 /* ---- resets ---- */
 
 static void iq_body_recover(struct kunit *test)

@@ -130,6 +130,8 @@ static void mock_leave(struct mock_dev *md, struct iommu_domain *old)
 {
 	if (md->domain != old)
 		mock_iommu->strays++;
+	if (md->domain && md->domain != &mock_blocked)
+		mock_ask(md);
 }
 
 static int mock_attach(struct iommu_domain *domain, struct device *dev,
