@@ -44,6 +44,7 @@
 #include <trace/events/iommu_quarantine.h>
 
 static DEFINE_XARRAY(quarantines);
+static atomic_t quarantine_early = ATOMIC_INIT(0); /* reports without a state */
 
 /* Of our own: a driver's reclaim may wait for the device to be blocked */
 static struct workqueue_struct *quarantine_wq;
@@ -362,6 +363,20 @@ static void quarantine_irq_work(struct irq_work *work)
 	queue_work(quarantine_wq, &q->work);
 }
 
+/* NULL: of its first attach, perhaps, then iommu_quarantine_probed() asks it again */
+static struct quarantine *quarantine_reported(struct device *dev)
+{
+	struct quarantine *q = quarantine_at(dev);
+
+	if (q && q->dev == dev)
+		return q;
+	atomic_inc(&quarantine_early);
+	/* Either the state is seen here or the count there */
+	smp_mb__after_atomic();
+	q = quarantine_at(dev);
+	return q && q->dev == dev ? q : NULL;
+}
+
 /**
  * iommu_quarantine_report() - report a broken device, with evidence
  * @dev: the device; must be kept from being freed by the caller, for example
@@ -385,10 +400,10 @@ void iommu_quarantine_report(struct device *dev,
 		return;
 
 	guard(rcu)();
-	q = quarantine_at(dev);
-	if (!q || q->dev != dev) {
+	q = quarantine_reported(dev);
+	if (!q) {
 		dev_err_ratelimited(dev,
-				    "reported as broken, but it cannot be quarantined: not a PCI device with ATS\n");
+				    "reported as broken, but it cannot be quarantined: not a PCI device with ATS, or not probed yet\n");
 		return;
 	}
 
@@ -749,20 +764,46 @@ err_warn:
 	dev_warn(dev, "no state for the quarantine, it can only be fenced\n");
 }
 
+/* For each device of the group, under group->mutex: is it the one, does it answer? */
+static int quarantine_ask(struct device *dev, void *data)
+{
+	struct quarantine *q = data;
+	struct iommu_broken_evidence evidence = {
+		.cause = IOMMU_BROKEN_NO_ANSWER,
+		.epoch = iommu_quarantine_epoch(dev),
+	};
+
+	if (dev == q->dev && q->backend->verify && q->backend->verify(dev))
+		iommu_quarantine_report(dev, &evidence);
+	return 0;
+}
+
 /**
  * iommu_quarantine_probed() - the IOMMU driver is ready with a device
  * @dev: the device
  *
  * Not before: some drivers turn ATS on last.
  *
- * Context: process, no lock of the IOMMU held.
+ * A driver may have reported a device by its first attach, when there was no
+ * state yet: whoever is probed since such a report is asked.
+ *
+ * Context: process, no lock of the IOMMU held. May wait for the hardware.
  */
 void iommu_quarantine_probed(struct device *dev)
 {
 	struct quarantine *q = quarantine_get(dev);
+	struct iommu_group *group;
 
 	if (!q)
 		return;
+	/* The state first, see quarantine_reported() */
+	smp_mb();
+	if (atomic_read(&quarantine_early) && quarantine_state(q) == Q_HEALTHY) {
+		group = iommu_group_get(dev);
+		if (group)
+			iommu_group_for_each_dev(group, q, quarantine_ask);
+		iommu_group_put(group);
+	}
 	if (quarantine_state(q) == Q_REPORTED &&
 	    test_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
 		dev_warn(dev, "was removed while it was broken and has not been reset since\n");

@@ -1521,6 +1521,30 @@ static void iq_body_replaced(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/*
+ * It never answers, from the very first: a driver that asks it by its first attach
+ * reports it when there is no state yet
+ */
+static void iq_body_dead_on_arrival(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	/* At another address of memory, or the old one's state would take the report */
+	struct pci_dev *old = pci_dev_get(d->pdev);
+	int ret;
+
+	iq_unplug(d);
+	WRITE_ONCE(d->mute, true);
+	ret = iq_plug(d);
+	pci_dev_put(old);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	iq_flush(d);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 /* ---- the blocking domain cannot be attached ---- */
 
 static void iq_body_blocking_fails(struct kunit *test)

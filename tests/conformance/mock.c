@@ -141,8 +141,11 @@ static int mock_attach(struct iommu_domain *domain, struct device *dev,
 
 	mock_leave(md, old);
 	md->domain = domain;
-	if (!md->fenced && !to_pci_dev(dev)->ats_enabled)
+	if (!md->fenced && !to_pci_dev(dev)->ats_enabled) {
 		pci_enable_ats(to_pci_dev(dev), PAGE_SHIFT);
+		/* Some drivers empty a cache that they do not know */
+		mock_ask(md);
+	}
 	iq_forget(md->d);
 	return 0;
 }
@@ -278,6 +281,8 @@ static int mock_verify(struct device *dev)
 
 	if (md->lost)
 		return -EIO;
+	if (md->fenced)
+		return -ETIMEDOUT;
 	return iommu_quarantine_enabled() ? mock_ask(md) : 0;
 }
 

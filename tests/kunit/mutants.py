@@ -64,6 +64,8 @@ MUTANTS = [
     ("core-no-depth", CORE, r"return held && reset_depth > 1;", "return false;",
      MOCK_SUITE, "um"),
     ("core-held-stays", CORE, r"\n\tq->held = false;\n", "\n", MOCK_SUITE, "um"),
+    ("core-early-report-lost", CORE, r"if \(atomic_read\(&quarantine_early\) &&", "if (false &&",
+     MOCK_SUITE, "um"),
     ("core-driver-not-told", CORE,
      r"if \(ops->reset_device_done\)\n\t\tops->reset_device_done\(dev\);", ";",
      MOCK_SUITE, "um"),
