@@ -55,6 +55,7 @@ help:
 	@echo '  make check-kabi        what make kabi sees, on made-up objects'
 	@echo '  make check-module      the SMMUv3 driver as a module'
 	@echo '  make check-kunit-module       its KUnit tests as modules, too; linked'
+	@echo '  make check-lts         Linux 6.12 of Debian 12: graft, compile, one machine'
 	@echo '  make check-distro      Debian'\''s full configuration, no new warning'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc, house rules'

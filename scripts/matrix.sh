@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # matrix.sh [OPTION]... [KERNEL]...
 #   --kunit             also the KUnit tests (scripts/kunit.sh)
-#   --scenarios NAMES   also these scenarios (NAME,...), or "all", on the QEMU
-#                       machines
+#   --scenarios NAMES   also these scenarios (NAME or @GROUP,...), or "all", on the
+#                       QEMU machines
 #   --machines NAMES    only on these of the machines (NAME,...)
 #   --distro-config     also Debian's own configuration of that version
 #

@@ -3,7 +3,7 @@
 """Boot the test kernels in QEMU and run the guest's scenarios.
 
     run.sh scenarios [--kernel grafted|plain|module] [--vendor NAME,... | --machine NAME]
-                     [--only NAME,...] [--again]
+                     [--only NAME|@GROUP,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
     run.sh mutants [--vendor NAME,...] [--only NAME,...] [--again]
     run.sh bench [--vendor NAME,...]
@@ -1019,12 +1019,19 @@ def plain_jobs(guest, machines, only, ktap, again, _matrix):
     return jobs
 
 
+def scenarios_named(words):
+    """Those of a group for @GROUP."""
+    names = []
+    for word in words:
+        of_word = [name for name, group in scenario_table() if word in (name, "@" + group)]
+        if not of_word:
+            die(f"no such scenario or group: {word}; see run.py list")
+        names += of_word
+    return names
+
+
 def cmd_scenarios(args):
-    only = args.only.split(",") if args.only else None
-    if only:
-        unknown = set(only) - {name for name, _ in scenario_table()}
-        if unknown:
-            die(f"no such scenario: {', '.join(sorted(unknown))}; see run.py list")
+    only = scenarios_named(args.only.split(",")) if args.only else None
     again = asked_again(args)
     vendors = vendors_asked(args)
     kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
@@ -1494,7 +1501,7 @@ def main():
     which = p.add_mutually_exclusive_group()
     which.add_argument("--vendor", **vendor)
     which.add_argument("--machine", choices=tuple(MACHINES))
-    p.add_argument("--only", metavar="NAME,...")
+    p.add_argument("--only", metavar="NAME|@GROUP,...")
     p.set_defaults(fn=cmd_scenarios)
     again = {"action": "store_true",
              "help": "boot also where the record of an earlier run would do"}
