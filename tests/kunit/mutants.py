@@ -16,6 +16,7 @@ import dataclasses
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -351,6 +352,8 @@ SURVIVORS = {
     "arm-accuse-no-release": ORDER,
 }
 
+# A test that failed, as the kernel says it
+RED = re.compile(r"(\[[ .0-9]+\] ?)?    not ok \d+ \w+\s*$")
 # Of a boot: on a machine with much else to do the suites of AMD need two minutes
 TIMEOUT = 240
 ARCHS = ("um", "x86_64", "arm64")
@@ -383,12 +386,24 @@ def boot(source, build, name, suites, log):
                               stdout=subprocess.PIPE, text=True).stdout.strip()
         env["PATH"] = os.path.dirname(qemu) + ":" + env["PATH"]
         machine = ["--qemu_config", os.path.join(HERE, f"{name}.py")]
+    env["PYTHONUNBUFFERED"] = "1"
     with open(log, "w", encoding="utf-8") as handle:
-        subprocess.run([sys.executable, "-B", "tools/testing/kunit/kunit.py", "exec",
-                        "--build_dir", build, "--timeout", str(TIMEOUT), "--raw_output=all",
-                        "--arch", name, *machine, suites],
-                       cwd=source, env=env, stdout=handle, stderr=subprocess.STDOUT,
-                       check=False)
+        kunit = subprocess.Popen([sys.executable, "-B", "tools/testing/kunit/kunit.py", "exec",
+                                  "--build_dir", build, "--timeout", str(TIMEOUT),
+                                  "--raw_output=all", "--arch", name, *machine, suites],
+                                 cwd=source, env=env, stdout=handle,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
+        with open(log, encoding="utf-8", errors="replace") as said:
+            # The first red test is enough.
+            rest = ""
+            while kunit.poll() is None:
+                *lines, rest = (rest + said.read()).split("\n")
+                if any(RED.match(line) for line in lines):
+                    os.killpg(kunit.pid, signal.SIGKILL)
+                try:
+                    kunit.wait(0.5)
+                except subprocess.TimeoutExpired:
+                    pass
     text = subprocess.run([sys.executable, "-B", os.path.join(ROOT, "scripts/kunit-ktap.py"),
                            "--partial", f"{name}={log}"], stdout=subprocess.PIPE,
                           text=True, check=False).stdout
