@@ -528,6 +528,32 @@ static void iq_body_idle_reset(struct kunit *test)
 	iq_recover(test, d);
 }
 
+/*
+ * And one that comes before the work has turned ATS off, of a function that nobody
+ * drives: that ATS is off afterwards is the blocking's doing, where the driver does so
+ */
+static void iq_body_idle_reset_before_work(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	iq_hold_work(true);
+	iq_break(test, d);
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	d->flr_idle = true;
+	iq_reset(d);
+	d->flr_idle = false;
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->flrs), 1);
+	iq_expect_shut_out(test, d);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 0);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void iq_body_gone_after_reset(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);

@@ -130,7 +130,7 @@ MUTANTS = [
     ("reset-dead-read", RESET, r"if \(!proof_sample\(pdev, &now, 0xffff\)\)\n\t\treturn false;",
      "proof_sample(pdev, &now, 0xffff);", MOCK_SUITE, "um"),
     ("reset-ats-is-proof", RESET, r"return !\(proof->command \| proof->msix\);",
-     "return proof_is_empty(proof);", VTD_SUITES, "x86_64"),
+     "return proof_is_empty(proof);", AMD_SUITES, "x86_64"),
     ("reset-ats-left-on", RESET, r"iommu_quarantine_ats_off\(&pdev->dev\);", ";",
      MOCK_SUITE, "um"),
     ("reset-open-failure-leaks", RESET, r"\t\t\tq->in_reset--;\n\t\t\tq->reset_failed = true;",
