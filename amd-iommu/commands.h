@@ -76,7 +76,31 @@ static int amd_quarantine_queue_iotlb(struct amd_iommu *iommu,
 	return ret == -ECANCELED ? 0 : ret;
 }
 
+/*
+ * Before an attach of the blocking domain turns PCI ATS off. The driver flushes the
+ * domain afterwards, when it takes the device for one without ATS: nobody would ask
+ * one that has died, and what it holds would be good again as soon as the next
+ * attach permits ATS. Context: process, group->mutex held, no spinlock.
+ */
+static void amd_quarantine_ats_leaves(struct amd_iommu *iommu,
+				      struct iommu_dev_data *dev_data)
+{
+	struct iommu_cmd cmd;
+
+	if (!dev_data->ats_enabled || !iommu_quarantine_may_ask(dev_data->dev))
+		return;
+	amd_quarantine_build_inv_iotlb_all(&cmd, dev_data, IOMMU_NO_PASID,
+					   false);
+	if (!amd_quarantine_queue_iotlb(iommu, &cmd))
+		iommu_completion_wait(iommu);
+}
+
 #else
+
+static inline void amd_quarantine_ats_leaves(struct amd_iommu *iommu,
+					     struct iommu_dev_data *dev_data)
+{
+}
 
 static int amd_quarantine_queue_iotlb(struct amd_iommu *iommu,
 				      struct iommu_cmd *cmd)

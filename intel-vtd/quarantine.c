@@ -1013,8 +1013,7 @@ void intel_quarantine_release(struct device_domain_info *info)
  */
 void intel_quarantine_ats_leaves(struct device_domain_info *info)
 {
-	if (!info->ats_enabled || !iommu_quarantine_enabled() ||
-	    !pci_device_is_present(to_pci_dev(info->dev)))
+	if (!info->ats_enabled || !iommu_quarantine_may_ask(info->dev))
 		return;
 	qi_flush_dev_iotlb(info->iommu, PCI_DEVID(info->bus, info->devfn),
 			   info->pfsid, info->ats_qdep, 0, MAX_AGAW_PFN_WIDTH);

@@ -134,6 +134,7 @@ void iommu_quarantine_report(struct device *dev,
 			     const struct iommu_broken_evidence *evidence);
 u32 iommu_quarantine_epoch(struct device *dev);
 bool iommu_quarantine_enabled(void);
+bool iommu_quarantine_may_ask(struct device *dev);
 bool iommu_quarantine_reports(void);
 bool iommu_quarantine_condemned(struct device *dev);
 enum iommu_last_resort iommu_quarantine_last_resort(void);
