@@ -692,8 +692,11 @@ static void amd_test_asked_alone(struct kunit *test)
 	atomic_set(&unit->narrowing, 1);
 	asked = atomic_read(&o->asked);
 	task = iq_flush_beside(o);
-	/* Long enough to do what it should not */
-	msleep(50);
+	/*
+	 * Long enough to do what it should not. Not by jiffies: it waits for us with
+	 * irqs off, perhaps on the CPU that counts them.
+	 */
+	usleep_range(50 * USEC_PER_MSEC, 60 * USEC_PER_MSEC);
 	KUNIT_EXPECT_FALSE(test, completion_done(&o->flushed));
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked);
 	atomic_set_release(&unit->narrowing, 0);

@@ -44,7 +44,7 @@
 #include <trace/events/iommu_quarantine.h>
 
 static DEFINE_XARRAY(quarantines);
-static atomic_t quarantine_early = ATOMIC_INIT(0); /* reports without a state */
+static bool quarantine_early;	/* somebody was reported who had no state yet */
 
 /* Of our own: a driver's reclaim may wait for the device to be blocked */
 static struct workqueue_struct *quarantine_wq;
@@ -133,6 +133,27 @@ bool iommu_quarantine_reports(void)
 EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
 
 /**
+ * iommu_quarantine_may_ask() - can a device answer an invalidation that it is not owed?
+ * @dev: a PCI device
+ *
+ * One that is gone cannot, and one that sleeps need not: in D1 to D3 a function may
+ * initiate no TLPs but PME messages (PCIe Base Specification, 5.3.1).
+ *
+ * Context: process.
+ * Return: false for these, and where no device is fenced.
+ */
+bool iommu_quarantine_may_ask(struct device *dev)
+{
+	struct pci_dev *pdev = to_pci_dev(dev);
+
+	if (!iommu_quarantine_enabled() ||
+	    (pdev->current_state != PCI_D0 && pdev->current_state != PCI_UNKNOWN))
+		return false;
+	return pci_device_is_present(pdev);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_may_ask);
+
+/**
  * iommu_quarantine_last_resort() - what to do if the IOMMU itself is silent
  *
  * Context: any.
@@ -158,6 +179,7 @@ struct quarantine_options quarantine_kunit_options(struct quarantine_options new
 
 	policy = new.policy;
 	last_resort = new.last_resort;
+	WRITE_ONCE(quarantine_early, false);
 	return old;
 }
 EXPORT_SYMBOL_IF_KUNIT(quarantine_kunit_options);
@@ -363,16 +385,20 @@ static void quarantine_irq_work(struct irq_work *work)
 	queue_work(quarantine_wq, &q->work);
 }
 
-/* NULL: of its first attach, perhaps, then iommu_quarantine_probed() asks it again */
+/*
+ * The state that a report is for. There is none yet, or only that of what was removed,
+ * if a driver reports a device by its first attach: then iommu_quarantine_probed() asks
+ * it again.
+ */
 static struct quarantine *quarantine_reported(struct device *dev)
 {
-	struct quarantine *q = quarantine_at(dev);
+	struct quarantine *q = quarantine_find(dev);
 
-	if (q && q->dev == dev)
+	if (q || !dev_is_pci(dev) || !pci_ats_supported(to_pci_dev(dev)))
 		return q;
-	atomic_inc(&quarantine_early);
-	/* Either the state is seen here or the count there */
-	smp_mb__after_atomic();
+	WRITE_ONCE(quarantine_early, true);
+	/* Either the state is seen here or the flag there */
+	smp_mb();
 	q = quarantine_at(dev);
 	return q && q->dev == dev ? q : NULL;
 }
@@ -402,8 +428,10 @@ void iommu_quarantine_report(struct device *dev,
 	guard(rcu)();
 	q = quarantine_reported(dev);
 	if (!q) {
-		dev_err_ratelimited(dev,
-				    "reported as broken, but it cannot be quarantined: not a PCI device with ATS, or not probed yet\n");
+		dev_err_ratelimited(dev, "reported as broken, but %s\n",
+				    dev_is_pci(dev) && pci_ats_supported(to_pci_dev(dev)) ?
+				    "there is no quarantine for it yet" :
+				    "it cannot be quarantined: not a PCI device with ATS");
 		return;
 	}
 
@@ -469,9 +497,10 @@ u32 iommu_quarantine_epoch(struct device *dev)
 {
 	struct quarantine *q;
 
+	/* That of a state that was released, too: its driver is still at work on it */
 	guard(rcu)();
-	q = quarantine_find(dev);
-	return q ? quarantine_epoch_of(atomic_read(&q->word)) : 0;
+	q = quarantine_at(dev);
+	return q && q->dev == dev ? quarantine_epoch_of(atomic_read(&q->word)) : 0;
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_epoch);
 
@@ -773,7 +802,9 @@ static int quarantine_ask(struct device *dev, void *data)
 		.epoch = iommu_quarantine_epoch(dev),
 	};
 
-	if (dev == q->dev && q->backend->verify && q->backend->verify(dev))
+	/* An open bracket deals with it, and what it is in may not be asked */
+	if (dev == q->dev && !READ_ONCE(q->in_reset) && q->backend->verify &&
+	    q->backend->verify(dev))
 		iommu_quarantine_report(dev, &evidence);
 	return 0;
 }
@@ -798,16 +829,15 @@ void iommu_quarantine_probed(struct device *dev)
 		return;
 	/* The state first, see quarantine_reported() */
 	smp_mb();
-	if (atomic_read(&quarantine_early) && quarantine_state(q) == Q_HEALTHY) {
-		group = iommu_group_get(dev);
-		if (group)
-			iommu_group_for_each_dev(group, q, quarantine_ask);
-		iommu_group_put(group);
-	}
 	if (quarantine_state(q) == Q_REPORTED &&
 	    test_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
 		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
 		queue_work(quarantine_wq, &q->work);
+	} else if (READ_ONCE(quarantine_early)) {
+		group = iommu_group_get(dev);
+		if (group)
+			iommu_group_for_each_dev(group, q, quarantine_ask);
+		iommu_group_put(group);
 	}
 	quarantine_put(q);
 }

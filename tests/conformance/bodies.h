@@ -312,25 +312,27 @@ static void iq_body_attach_fenced(struct kunit *test)
 	iommu_domain_free(domain);
 }
 
-/* It stops answering, and then its domain is replaced: what it holds is asked back */
+/*
+ * It stops answering, and then its domain is taken from it, as VFIO does: what it
+ * holds is asked back before ATS goes off, and is no good when the domain comes back
+ */
 static void iq_body_leaves(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct iommu_domain *domain;
-	int ret;
+	struct iommu_group *group = iommu_group_get(iq_device(d));
 
-	domain = iommu_paging_domain_alloc(iq_device(d));
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	KUNIT_ASSERT_NOT_NULL(test, group);
 	WRITE_ONCE(d->mute, true);
-	ret = iommu_attach_device(domain, iq_device(d));
+	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iommu_group_release_dma_owner(group);
+	iq_expect_shut_out(test, d);
 	iq_recover(test, d);
-	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
-	if (!ret)
-		iommu_detach_device(domain, iq_device(d));
-	iommu_domain_free(domain);
+	iq_expect_in_service(test, d);
+	iommu_group_put(group);
 }
 
 /* ---- resets ---- */
@@ -1556,19 +1558,34 @@ static void iq_body_dead_on_arrival(struct kunit *test)
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	/* At another address of memory, or the old one's state would take the report */
 	struct pci_dev *old = pci_dev_get(d->pdev);
-	int ret;
+	int ret, asked;
 
 	iq_unplug(d);
 	WRITE_ONCE(d->mute, true);
+	asked = atomic_read(&d->asked);
 	ret = iq_plug(d);
 	pci_dev_put(old);
 	KUNIT_ASSERT_EQ(test, ret, 0);
-	iq_flush(d);
+	/* A driver that does not ask at the first attach does so here */
+	if (atomic_read(&d->asked) == asked)
+		iq_flush(d);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
+}
+
+/* It was broken once and came back, and died when it was taken out */
+static void iq_body_dies_as_it_leaves(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+
+	iq_break_and_wait(test, d);
+	iq_recover(test, d);
+	WRITE_ONCE(d->mute, true);
+	iq_unplug(d);
+	iq_expect_condemned(test, d);
 }
 
 /* ---- the blocking domain cannot be attached ---- */
