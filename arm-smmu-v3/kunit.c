@@ -757,8 +757,8 @@ static void smmu_test_asked_alone(struct kunit *test)
 			usleep_range(500, 1000);
 		/* In the list of both; and alone, before the second round */
 		KUNIT_EXPECT_EQ(test, hw->errors, 1 + i);
-		/* Long enough to do what it should not */
-		msleep(50);
+		/* Long enough to do what it should not; not by jiffies, see AMD's */
+		usleep_range(50 * USEC_PER_MSEC, 60 * USEC_PER_MSEC);
 		KUNIT_EXPECT_FALSE(test, completion_done(&p.done));
 		KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + !i);
 		atomic_set_release(&unit->narrower, -1);

@@ -1585,6 +1585,8 @@ static void iq_body_dies_as_it_leaves(struct kunit *test)
 	iq_recover(test, d);
 	WRITE_ONCE(d->mute, true);
 	iq_unplug(d);
+	/* Whoever asks it now is answered: but it has not been reset */
+	WRITE_ONCE(d->mute, false);
 	iq_expect_condemned(test, d);
 }
 
