@@ -72,7 +72,7 @@ suite_lts()
 	*amd*) machine=amd ;;
 	*) machine=arm ;;
 	esac
-	scripts/matrix.sh --scenarios @main --machines "$machine" 6.12
+	scripts/matrix.sh --scenarios @main --machines "$machine" --table "$out/lts.md" 6.12
 }
 suite_matrix() { scripts/matrix.sh $KERNELS; }
 suite_text() { scripts/check-text.sh "${archs[@]}"; }

@@ -6,6 +6,7 @@
 #                       QEMU machines
 #   --machines NAMES    only on these of the machines (NAME,...)
 #   --distro-config     also Debian's own configuration of that version
+#   --table FILE        where the table goes, $IQ_CACHE/out/matrix.md by default
 #
 # For each kernel, a version as 7.2 or a tree: does the graft fit, do
 # drivers/iommu and drivers/pci compile with the option on, is their code with
@@ -13,12 +14,12 @@
 # theirs). Scenarios are those of the grafted kernel. Without kernels: those that the archive offers, and long-term ones, skipped with the reason when
 # it has them no more.
 #
-# KTAP on stdout, and the table with times in $IQ_CACHE/out/matrix.md.
+# KTAP on stdout, and a table with times.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$IQ_ROOT/scripts/ktap.sh"
 
-kunit='' scenarios='' distro='' machines=''
+kunit='' scenarios='' distro='' machines='' table=$IQ_CACHE/out/matrix.md
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kunit) kunit=1 ;;
@@ -31,7 +32,11 @@ while [ $# -gt 0 ]; do
 		[ -n "${2:-}" ] || die "--machines needs names"
 		machines=$2
 		shift ;;
-	-*) die "usage: matrix.sh [--kunit] [--scenarios NAMES] [--machines NAMES] [--distro-config] [VERSION|TREE]..." ;;
+	--table)
+		[ -n "${2:-}" ] || die "--table needs a file"
+		table=$2
+		shift ;;
+	-*) die "usage: matrix.sh [--kunit] [--scenarios NAMES] [--machines NAMES] [--distro-config] [--table FILE] [VERSION|TREE]..." ;;
 	*) break ;;
 	esac
 	shift
@@ -60,8 +65,7 @@ export FORCE=1
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-table=$IQ_CACHE/out/matrix.md
-mkdir -p "$IQ_CACHE/out"
+mkdir -p "$(dirname "$table")"
 list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 columns=(graft on off)
@@ -69,10 +73,16 @@ columns=(graft on off)
 [ -z "$kunit" ] || columns+=(KUnit)
 [ -z "$scenarios" ] || columns+=(scenarios)
 
-known="legacy scalable legacy-cm amd arm"
+# Of the vendors that are asked for
+known=
+[[ ,${VENDOR:-intel}, != *,intel,* ]] || known+="legacy scalable legacy-cm "
+[[ ,${VENDOR:-amd}, != *,amd,* ]] || known+="amd "
+[[ ,${VENDOR:-arm}, != *,arm,* ]] || known+="arm "
+[ -z "$machines" ] || [ -n "$scenarios" ] || die "--machines is of --scenarios"
 for machine in ${machines//,/ }; do
-	[[ " $known " = *" $machine "* ]] || die "--machines: no such machine: $machine; there are: $known"
+	[[ " $known" = *" $machine "* ]] || die "--machines: no such machine: $machine; there are: $known"
 done
+machines=${machines// /,}
 
 # machines_of ARCH: those that are asked for
 machines_of()

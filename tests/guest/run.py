@@ -1049,6 +1049,8 @@ def cmd_scenarios(args):
                                    matrix):
                 jobs.append(job)
                 total += len(names)
+    if not jobs:
+        die("none of these scenarios is one of these machines")
     # A part of the machines or of the scenarios cannot fill it.
     whole = "grafted" in kinds and not only and not args.machine
     ktap.plan(total + whole)

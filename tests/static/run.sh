@@ -73,7 +73,7 @@ cp "$tree"/drivers/iommu/intel/*.c "$work/vtd/"
 cp "$tree"/drivers/iommu/amd/*.c "$tree"/drivers/iommu/quarantine/amd-iommu/commands.h "$work/amd/"
 cp "$tree"/drivers/iommu/arm/arm-smmu-v3/*.[ch] "$work/smmu/"
 
-ktap_plan 15
+ktap_plan 16
 ktap_case "vtd-queue: every invalidation passes the filter" \
 	clean vtd-queue "$work/vtd" filter
 ktap_case "vtd-queue: an unfiltered copy is noticed" vtd_broken unfiltered \
@@ -103,7 +103,9 @@ ktap_case "amd-commands: a wait that settles nothing is noticed" \
 ktap_case "smmu-queue: every invalidation passes the filter" \
 	clean smmu-queue "$work/smmu" filter settle sync
 ktap_case "smmu-queue: a queue without the filter is noticed" \
-	smmu_broken unfiltered '/smmu_quarantine_filter\(/d' -filter
+	smmu_broken unfiltered '/smmu_quarantine_filter\(/d' "writes commands past the filter"
+ktap_case "smmu-queue: a batch without a CMD_SYNC of its own is noticed" \
+	smmu_broken sync 's/smmu_quarantine_force_sync\(cmds\)/false/' -sync
 ktap_case "smmu-queue: a second way into a queue is noticed" smmu_broken second \
 	'/^static int arm_smmu_device_reset\(/i static void direct(struct arm_smmu_cmdq *cmdq)\n{\n\tarm_smmu_cmdq_write_entries(cmdq, NULL, 0, 1);\n}\n' \
 	"direct() writes commands"

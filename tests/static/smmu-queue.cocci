@@ -130,16 +130,15 @@ print("#settle %s:%s" % (p[0].file, p[0].line))
 
 // In a function of its own, or as another reason of the one that adds
 @sync@
+identifier issue =~ "^(__)?arm_smmu_cmdq_issue_cmdlist$";
 position p;
 @@
 (
- if (smmu_quarantine_force_sync@p(...)) { ... }
-|
  if (smmu_quarantine_force_sync@p(...)) return true;
 |
  if (<+... smmu_quarantine_force_sync@p(...) ...+>) {
  	...
- 	\(arm_smmu_cmdq_issue_cmdlist\|__arm_smmu_cmdq_issue_cmdlist\)(...);
+ 	issue(..., true);
  	...
  }
 )
