@@ -43,8 +43,14 @@ static void hrtimer_setup(struct hrtimer *timer,
 #endif
 
 #ifndef IQ_HAVE_iommu_paging_domain_alloc_flags
+#define IOMMU_HWPT_ALLOC_PASID	0
+
 /* There any domain does */
-#define iommu_paging_domain_alloc_flags(dev, flags) iommu_paging_domain_alloc(dev)
+static struct iommu_domain *
+iommu_paging_domain_alloc_flags(struct device *dev, unsigned int flags)
+{
+	return iommu_paging_domain_alloc(dev);
+}
 #endif
 
 #define IQ_MAX_RANGE	4096
