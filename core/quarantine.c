@@ -151,7 +151,6 @@ bool iommu_quarantine_may_ask(struct device *dev)
 		return false;
 	return pci_device_is_present(pdev);
 }
-EXPORT_SYMBOL_GPL(iommu_quarantine_may_ask);
 
 /**
  * iommu_quarantine_last_resort() - what to do if the IOMMU itself is silent

@@ -69,6 +69,8 @@ MUTANTS = [
      "else if (false)", MOCK_SUITE, "um"),
     ("core-epoch-forgotten", CORE, r"q = quarantine_at\(dev\);\n(\treturn q && q->dev == dev \? quarantine_epoch)",
      "q = quarantine_find(dev);\n\treturn q && q->dev == dev ? quarantine_epoch", MOCK_SUITE, "um"),
+    ("core-asks-nobody", CORE, r"return pci_device_is_present\(pdev\);", "return false;",
+     AMD_SUITES, "x86_64"),
     ("core-driver-not-told", CORE,
      r"if \(ops->reset_device_done\)\n\t\tops->reset_device_done\(dev\);", ";",
      MOCK_SUITE, "um"),
