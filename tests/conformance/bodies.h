@@ -531,8 +531,9 @@ static void iq_body_idle_reset(struct kunit *test)
 }
 
 /*
- * And one that comes before the work has turned ATS off, of a function that nobody
- * drives: that ATS is off afterwards is the blocking's doing, where the driver does so
+ * And one that comes before the work, of a function that nobody drives: the blocking
+ * turns ATS off, where the driver does so, and that must not look like a reset. Two
+ * lines of reset.c see to it, so no mutant of one is enough: red on AMD without both.
  */
 static void iq_body_idle_reset_before_work(struct kunit *test)
 {
@@ -543,10 +544,10 @@ static void iq_body_idle_reset_before_work(struct kunit *test)
 	iq_hold_work(true);
 	iq_break(test, d);
 	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
-	d->flr_idle = true;
-	iq_reset(d);
-	d->flr_idle = false;
-	KUNIT_EXPECT_EQ(test, atomic_read(&d->flrs), 1);
+	/* Without what pci_reset_function() writes into Command before */
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->flrs), 0);
 	iq_expect_shut_out(test, d);
 	iq_hold_work(false);
 	iq_await_state(test, d, "quarantined");
