@@ -137,7 +137,8 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
  * @dev: a PCI device
  *
  * One that is gone cannot, and one that sleeps need not: in D1 to D3 a function may
- * initiate no TLPs but PME messages (PCIe Base Specification, 5.3.1).
+ * initiate no requests but PME messages (PCIe Base Specification, 5.3.1
+ * [unverified]).
  *
  * Context: process.
  * Return: false for these, and where no device is fenced.

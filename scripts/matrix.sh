@@ -11,8 +11,9 @@
 # For each kernel, a version as 7.2 or a tree: does the graft fit, do
 # drivers/iommu and drivers/pci compile with the option on, is their code with
 # it off that of the ungrafted tree; for x86 and for arm64 (VENDOR=<name>,...: for
-# theirs). Scenarios are those of the grafted kernel. Without kernels: those that the archive offers, and long-term ones, skipped with the reason when
-# it has them no more.
+# theirs). Scenarios are those of the grafted kernel. Without kernels: those that
+# the archive offers, and long-term ones, skipped with the reason when it has them
+# no more.
 #
 # KTAP on stdout, and a table with times.
 set -euo pipefail
