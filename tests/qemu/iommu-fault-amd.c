@@ -20,6 +20,8 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/timer.h"
+#include "hw/i386/apic_internal.h"
+#include "hw/i386/x86-iommu.h"
 #include "hw/misc/iommu-fault.h"
 #include "hw/pci/pci_device.h"
 #include "iommu-fault-amd.h"
@@ -28,6 +30,10 @@
 /* Status register: what QEMU has no name for, and what software can clear */
 #define STATUS_EVT_INT          (1ull << 1)
 #define STATUS_W1C              0x67
+
+/* Control register, and the register of the IOMMU's own interrupts in XT mode */
+#define CONTROL_INTCAPXT_EN     (1ull << 51)
+#define MMIO_XT_GENERAL_INTERRUPT 0x170
 
 /* Device table entries: what of them decides about requests */
 #define DTE_QWORDS              4
@@ -109,6 +115,30 @@ static void amd_set_status(IOMMUFaultAMD *a, uint64_t val)
 
 /* Event log */
 
+/*
+ * Where the IOMMU does x2APIC and IntCapXTEn is set, its own interrupts are made
+ * from a register and not from the MSI capability, whose message has no room
+ * for an x2APIC's ID.
+ */
+static void amd_send_interrupt(AMDVIState *s)
+{
+    uint64_t xt = ldq_le_p(&s->mmior[MMIO_XT_GENERAL_INTERRUPT]);
+    X86IOMMUIrq irq = {
+        .vector = extract64(xt, 32, 8),
+        .delivery_mode = extract64(xt, 40, 1),
+        .dest_mode = extract64(xt, 2, 1),
+        .dest = extract64(xt, 8, 24) | extract64(xt, 56, 8) << 24,
+    };
+    MSIMessage msg;
+
+    if (!s->xtsup || !(ldq_le_p(&s->mmior[AMDVI_MMIO_CONTROL]) & CONTROL_INTCAPXT_EN)) {
+        iommu_fault_amd_msi(s);
+        return;
+    }
+    x86_iommu_irq_to_msi_message(&irq, &msg);
+    apic_get_class(NULL)->send_msi(&msg);
+}
+
 /* One interrupt per condition, until software has cleared its bit. */
 static void amd_interrupt(IOMMUFaultAMD *a, uint64_t bit)
 {
@@ -116,7 +146,7 @@ static void amd_interrupt(IOMMUFaultAMD *a, uint64_t bit)
 
     amd_set_status(a, status | bit);
     if (!(status & bit) && a->s->evtlog_intr) {
-        iommu_fault_amd_msi(a->s);
+        amd_send_interrupt(a->s);
     }
 }
 
@@ -154,18 +184,24 @@ static void amd_event(IOMMUFaultAMD *a, uint64_t info, uint64_t address)
     iommu_fault_amd_event(a->s, evt);
 }
 
-/* QEMU ignores writes to this register. Writing ones clears, zeros do not. */
-bool iommu_fault_amd_status_write(AMDVIState *s, hwaddr addr, uint64_t val)
+bool iommu_fault_amd_reg_write(AMDVIState *s, hwaddr addr, uint64_t val,
+                               unsigned size)
 {
     IOMMUFaultAMD *a = amd_get(s);
 
-    if ((addr & ~7ull) != AMDVI_MMIO_STATUS) {
+    switch (addr & ~7ull) {
+    case AMDVI_MMIO_STATUS:
+        /* Writing ones clears, zeros do not. */
+        if (addr == AMDVI_MMIO_STATUS) {
+            amd_set_status(a, amd_status(a) & ~(val & STATUS_W1C));
+        }
+        return true;
+    case MMIO_XT_GENERAL_INTERRUPT:
+        stn_le_p(&s->mmior[addr], size, val);
+        return true;
+    default:
         return false;
     }
-    if (addr == AMDVI_MMIO_STATUS) {
-        amd_set_status(a, amd_status(a) & ~(val & STATUS_W1C));
-    }
-    return true;
 }
 
 /* Command buffer */
@@ -682,7 +718,7 @@ void iommu_fault_amd_control(AMDVIState *s)
         amd_set_status(a, amd_status(a) & ~AMDVI_MMIO_STATUS_EVT_RUN);
     }
     if (s->evtlog_intr && !a->event_intr && (amd_status(a) & pending)) {
-        iommu_fault_amd_msi(s);
+        amd_send_interrupt(s);
     }
     a->enabled = s->enabled;
     a->event_intr = s->evtlog_intr;

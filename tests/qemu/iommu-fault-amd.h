@@ -15,8 +15,9 @@
 void iommu_fault_amd_reset(AMDVIState *s);
 /* Software wrote the control register: what follows from it is set. */
 void iommu_fault_amd_control(AMDVIState *s);
-/* Software writes a register: is it the status register (and dealt with)? */
-bool iommu_fault_amd_status_write(AMDVIState *s, hwaddr addr, uint64_t val);
+/* Software writes a register: is it one that QEMU does not have (dealt with)? */
+bool iommu_fault_amd_reg_write(AMDVIState *s, hwaddr addr, uint64_t val,
+                               unsigned size);
 
 /* Must no more commands be fetched for now? */
 bool iommu_fault_amd_stalled(AMDVIState *s);

@@ -68,6 +68,7 @@ TYPE_CC, TYPE_IOTLB, TYPE_DEV, TYPE_WAIT, TYPE_PC, TYPE_PDEV = 1, 2, 3, 5, 7, 8
 DEV_TAB, CMD_BASE, EVT_BASE, CONTROL, EXT_FEATURES = 0x00, 0x08, 0x10, 0x18, 0x30
 CMD_HEAD, CMD_TAIL, EVT_HEAD, EVT_TAIL, AMD_STATUS = 0x2000, 0x2008, 0x2010, 0x2018, 0x2020
 IOMMU_EN, EVT_LOG_EN, EVT_INT_EN, CMD_BUF_EN = 1 << 0, 1 << 2, 1 << 3, 1 << 12
+INTCAPXT_EN, XT_INTERRUPT = 1 << 51, 0x170
 EVT_OVERFLOW, EVT_INT, EVT_RUN, CMD_RUN = 1 << 0, 1 << 1, 1 << 3, 1 << 4
 RUNNING = EVT_RUN | CMD_RUN
 ENTRIES = 256                       # of the command buffer, and of the log
@@ -592,7 +593,7 @@ class AmdMachine(Machine):
         self.wl(AMD + AMD_STATUS, bits)
 
     def interrupted(self):
-        """Whether a message came since the last call."""
+        """Whether an interrupt came since the last call."""
         value = self.rl(MSI)
         if value:
             expect("data of the MSI", value, 0x4321)
@@ -624,6 +625,31 @@ class AmdMachine(Machine):
         expect("events", self.events(), [self.lost(n, address)])
         expect("wait", self.waited(wait), True)
         self.clear(EVT_INT)
+
+
+class AmdXtMachine(AmdMachine):
+    """Its own interrupts come from a register and go to the local APIC."""
+
+    control = AmdMachine.control | INTCAPXT_EN
+
+    def setup_iommu(self):
+        self.vector = 0x40
+        super().setup_iommu()
+
+    def setup_msi(self):
+        super().setup_msi()
+        # To the APIC whose ID is 0
+        self.wq(AMD + XT_INTERRUPT, self.vector << 32)
+
+    def interrupted(self):
+        expect("a message as well", self.rl(MSI), 0)
+        lapic = self.monitor("human-monitor-command", **{"command-line": "info lapic"})
+        requests = re.search(r"^IRR\s+(.*)$", lapic, re.M)[1].split()
+        # What is requested stays so: the next one comes with another vector.
+        vector, self.vector = self.vector, self.vector + 1
+        expect("another vector", [v for v in requests if v.isdigit() and int(v) > vector], [])
+        self.wq(AMD + XT_INTERRUPT, self.vector << 32)
+        return str(vector) in requests
 
 
 class SmmuMachine(Machine):
@@ -794,6 +820,13 @@ class AmdVariant:
     machine = AmdMachine
 
 
+class AmdXtVariant:
+    name = "amd-xt"
+    arguments = ["-device", "iommu-fault-fch,addr=14.0",
+                 "-device", "amd-iommu,pt=off,device-iotlb=on,intremap=on,xtsup=on"]
+    machine = AmdXtMachine
+
+
 class SmmuVariant:
     name = "smmuv3"
     arguments = []
@@ -808,10 +841,12 @@ VARIANTS = [
             ",x-scalable-mode=on,x-flts=on,caching-mode=on,x-pasid-mode=on", True, True),
     Variant("scalable-sl", ",x-scalable-mode=on", True),
     AmdVariant(),
+    AmdXtVariant(),
     SmmuVariant(),
 ]
 
 TESTS = {VtdMachine: [], AmdMachine: [], SmmuMachine: []}
+TESTS[AmdXtMachine] = TESTS[AmdMachine]
 
 
 def test(f):

@@ -4,6 +4,6 @@
       trace_amdvi_mmio_write(...);
       return;
   }
-+ if (iommu_fault_amd_status_write(s, addr, val)) {
++ if (iommu_fault_amd_reg_write(s, addr, val, size)) {
 +     return;
 + }
