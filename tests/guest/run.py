@@ -119,8 +119,9 @@ MACHINES = {
                     # to user space before that.
                     vfio="iommu_paging_domain_alloc_flags"),
     "legacy-cm": vtd("intel_iommu=on,sm_off", ",caching-mode=on"),
-    "amd": Machine(X86, ("-device", "amd-iommu,pt=off,device-iotlb=on,intremap=off"),
-                   "iq.vendor=amd iq.intremap=0", ",pasid=off"),
+    "amd": Machine(X86, ("-device", "iommu-fault-fch,addr=14.0", "-device",
+                         "amd-iommu,pt=off,device-iotlb=on,intremap=on,xtsup=on"),
+                   "iq.vendor=amd", ",pasid=off"),
     # The SMMU belongs to the machine.
     "arm": Machine(ARM64, (), "iq.vendor=arm iq.intremap=0 iq.pasids=1",
                    functions=",pasid=off"),
@@ -250,6 +251,7 @@ PLAIN_AMD = {
     "shared_domain": "stale-writes-through|reused-pages-damaged",
     "hold_flush": "second-page-damaged|reused-pages-damaged",
     "hold_attach": "stale-writes-after-attach",
+    "irte": "state-quarantined",
     "unbind_bind": "reused-pages-damaged",
     "unbind_wedged": "pages-of-the-driver-intact",
     "remove_quarantined": "reused-pages-damaged",
