@@ -14,6 +14,7 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 from xml.sax.saxutils import escape, quoteattr
 
 RESULT = re.compile(r"(not ok|ok)\b *(\d+)? *(?:- )?(.*)$")
@@ -166,15 +167,22 @@ def main():
     if args.junit:
         junit(args.junit, suites)
     for suite in suites:
+        for name, outcome, text in suite.leaves:
+            if outcome == "failed":
+                print(f"{suite.name}: failed: {name}")
+                for line in text.split("\n")[:20]:
+                    if line:
+                        print(f"    {line}")
+    for suite in suites:
         print(f"{suite.name}: {suite.count('passed')} passed, "
               f"{suite.count('failed')} failed, "
               f"{suite.count('skipped')} skipped")
-        for name, outcome, text in suite.leaves:
-            if outcome == "failed":
-                print(f"    failed: {name}")
-                for line in text.split("\n")[:20]:
-                    if line:
-                        print(f"        {line}")
+    # Who keeps but the end of the output is to know what it was.
+    failed = [f"{suite.name}: {name}" for suite in suites
+              for name, outcome, _ in suite.leaves if outcome == "failed"]
+    if failed:
+        print(textwrap.shorten("failed: " + "; ".join(failed), 1000,
+                               placeholder=f" ... ({len(failed)} in all)"))
     totals = {how: sum(suite.count(how) for suite in suites)
               for how in ("passed", "failed", "skipped")}
     print(f"{totals['passed']} passed, {totals['failed']} failed, "
