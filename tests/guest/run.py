@@ -11,10 +11,10 @@
 
 KTAP goes to stdout, progress to stderr; serial logs and raw results stay in
 $IQ_CACHE/out/guest/last. On the ungrafted kernel a scenario passes if it fails there, at
-the very check that is written down for it: what passes there proves nothing. What it said,
-and what a mutant said, is kept and judged anew as long as kernel, guest, QEMU and its
-command line stay the same to the byte; --again (or IQ_AGAIN=1) boots them all the same. The
-grafted kernel is always booted.
+the very check that is written down for it: what passes there proves nothing. What a machine
+said is kept if it was good, and judged anew as long as kernel, guest, QEMU and its command
+line stay the same to the byte: where nothing changed the answer is in a minute. The KTAP
+says of each when that was; --again (or IQ_AGAIN=1) boots them all the same.
 """
 
 import argparse
@@ -642,6 +642,8 @@ class Vm:
             return False
         os.utime(handle.name)
         self.lines, self.why = record["lines"], record["why"]
+        for line in self.lines if self.on_line else ():
+            self.on_line(line)
         remark(f"{os.path.basename(self.base)}: said on {record['when']}, "
                "by the same kernel, guest and QEMU")
         return True
@@ -775,10 +777,9 @@ def asked_again(args):
 
 
 def run_or_recall(vm, again, judge):
-    """Verdicts on a machine that is to show what goes wrong without (a part of) our code.
+    """Verdicts on what a machine says, or said when nothing that it depends on was different.
 
-    What it said is kept when they are good, and judged once more as long as
-    nothing that it depends on has changed.
+    It is kept when all of them are good.
     """
     recalled = not again and vm.recall()
     if not recalled:
@@ -926,7 +927,7 @@ def vendor_of(machine):
     return next(v for v, machines in VENDORS.items() if machine in machines)
 
 
-def grafted_jobs(guest, machines, only, ktap, _again, matrix):
+def grafted_jobs(guest, machines, only, ktap, again, matrix):
     """(names, callable) for each virtual machine to boot."""
     table = scenario_table()
     jobs = []
@@ -937,8 +938,8 @@ def grafted_jobs(guest, machines, only, ktap, _again, matrix):
         vm = Vm(guest, machine, group, f"iq.run={','.join(names)} {GROUPS[group]}",
                 deadline=600, idle=240 if group == "slow" else 120,
                 more=more_endpoints(names), initrd=guest.initrd(group),
-                on_line=functools.partial(matrix.take, vendor_of(machine))).run()
-        for result in results_of(vm, names):
+                on_line=functools.partial(matrix.take, vendor_of(machine)))
+        for result in run_or_recall(vm, again, lambda: results_of(vm, names)):
             ktap.add(f"{machine}/", result)
 
     # The slow one first, so that it does not run alone at the end.
@@ -951,14 +952,13 @@ def grafted_jobs(guest, machines, only, ktap, _again, matrix):
     return jobs
 
 
-def module_jobs(guest, _machines, only, ktap, _again, _matrix):
+def module_jobs(guest, _machines, only, ktap, again, _matrix):
     """The SMMUv3 driver, loaded by init."""
     names = [n for n in MODULE if not only or n in only]
 
     def job():
-        vm = Vm(guest, "arm", "module", f"iq.run={','.join(names)}", deadline=300,
-                idle=120).run()
-        for result in results_of(vm, names):
+        vm = Vm(guest, "arm", "module", f"iq.run={','.join(names)}", deadline=300, idle=120)
+        for result in run_or_recall(vm, again, lambda: results_of(vm, names)):
             ktap.add("module/arm/", result)
 
     return [(names, job)] if names else []
