@@ -454,6 +454,11 @@ static void smmu_irq(struct iq_fixture *fx)
 	smmu_kunit_gerror_irq(&the_smmu);
 }
 
+static void smmu_processes(struct iq_fixture *fx)
+{
+	the_smmu.features |= ARM_SMMU_FEAT_SVA;
+}
+
 static const struct iq_vendor smmu_vendor = {
 	.name = "arm-smmu-v3",
 	.start = smmu_start,
@@ -461,6 +466,7 @@ static const struct iq_vendor smmu_vendor = {
 	.probe = smmu_bind,
 	.allows = smmu_allows,
 	.pasid_allows = smmu_pasid_allows,
+	.processes = smmu_processes,
 	.irq = smmu_irq,
 	.leaks = smmu_leaks,
 };

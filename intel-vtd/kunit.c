@@ -428,12 +428,22 @@ static const struct iq_vendor vtd_legacy = {
 	.leaks = vtd_leaks,
 };
 
+/* A process's tables are first-stage ones */
+static void vtd_processes(struct iq_fixture *fx)
+{
+	struct intel_iommu *iommu = &vtd_hw_of(fx)->iommu;
+
+	iommu->ecap |= BIT_ULL(47);	/* FLTS */
+	iommu->flags |= VTD_FLAG_SVM_CAPABLE;
+}
+
 static const struct iq_vendor vtd_scalable = {
 	.name = "intel-vtd",
 	.start = vtd_start_scalable,
 	.stop = vtd_stop,
 	.allows = vtd_allows,
 	.pasid_allows = vtd_pasid_allows,
+	.processes = vtd_processes,
 	.leaks = vtd_leaks,
 };
 

@@ -17,11 +17,14 @@
 #include <linux/iommu-quarantine.h>
 #include <linux/kthread.h>
 #include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/notifier.h>
 #include <linux/pci.h>
 #include <linux/sched/isolation.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/uaccess.h>
 #include <trace/events/printk.h>
 
 #include "compat.h"
@@ -1761,6 +1764,76 @@ static void iq_body_pasid(struct kunit *test)
 	iommu_detach_device_pasid(domain, iq_device(d), pasid);
 	iommu_domain_free(domain);
 	iq_expect_in_service(test, d);
+}
+
+/* A page of the test's own process */
+static unsigned long iq_touch(struct kunit *test)
+{
+	unsigned long addr;
+
+	addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_EQ(test, put_user(1, (int __user *)addr), 0);
+	return addr;
+}
+
+/*
+ * C1, C6, and all domains of the device: a process that is bound to it unmaps a
+ * page, and it does not answer.
+ */
+static void iq_body_process(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_sva *bond;
+	unsigned long addr;
+	int asked;
+	u32 pasid;
+
+	if (!fx->vendor->processes)
+		kunit_skip(test, "this instance's IOMMU walks no process's tables");
+	if (IQ_NO_SVA)
+		kunit_skip(test, "this kernel has no SVA on x86");
+	fx->vendor->processes(fx);
+	if (fx->vendor->sva)
+		KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
+	bond = iq_bind(test, d);
+	pasid = iommu_sva_get_pasid(bond);
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+
+	addr = iq_touch(test);
+	/* Lest its blocking attach cover up for a fence that is not there */
+	iq_hold_work(true);
+	WRITE_ONCE(d->mute, true);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_FALSE_MSG(test, iq_may_translate(d),
+			       "the page is free, the device can still use what it has cached");
+	WRITE_ONCE(d->fenced, true);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "ats-invalidation-timeout");
+	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
+
+	/* Meanwhile the process goes on, and nobody is asked */
+	asked = atomic_read(&d->asked);
+	addr = iq_touch(test);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+
+	iq_recover(test, d);
+	KUNIT_EXPECT_TRUE(test, fx->vendor->pasid_allows(d, pasid));
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	asked = atomic_read(&d->asked);
+	addr = iq_touch(test);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), asked);
+	iq_expect_state(test, d, "healthy");
+	iommu_sva_unbind_device(bond);
+	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
 }
 
 /* ---- the fault attribute ---- */

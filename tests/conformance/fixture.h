@@ -91,6 +91,8 @@ struct iq_dev {
  * @pasid_allows: the same of one PASID; NULL where there are none
  * @sva: a PASID is for a process only, and who has PASIDs gets an identity domain,
  *	so only a function that a body plugs in for it has them
+ * @processes: from now on the IOMMU can walk a process's own page tables (SVA);
+ *	NULL where it cannot
  * @irq: its interrupt handler runs; NULL where a flush sees what there is to see
  * @step: let the hardware go on; runs in a thread on a CPU of its own. NULL
  *	where it goes on each time the driver polls.
@@ -104,6 +106,7 @@ struct iq_vendor {
 	bool (*allows)(struct iq_dev *d);
 	bool (*pasid_allows)(struct iq_dev *d, u32 pasid);
 	bool sva;
+	void (*processes)(struct iq_fixture *fx);
 	void (*irq)(struct iq_fixture *fx);
 	void (*step)(struct iq_fixture *fx);
 	int (*leaks)(struct iq_fixture *fx);
