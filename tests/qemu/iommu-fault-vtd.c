@@ -14,6 +14,9 @@
  * it was last cached for its source id, never by memory. Only an invalidation
  * that covers the entry drops it. QEMU's own context cache is no substitute:
  * it treats a domain-selective invalidation as a global one.
+ *
+ * PASID cache. What a request finds in its PASID entry is what was there when
+ * that was last cached for its PASID table and PASID. QEMU has no such cache.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -38,6 +41,18 @@
 #define CTX_LEGACY_DID(hi)          extract64(hi, 8, 16)
 #define CTX_SCALABLE_DTE            (1ull << 2)
 
+#define CTX_SCALABLE_PASID_DIR      MAKE_64BIT_MASK(12, 40)
+#define CTX_SCALABLE_RID_PASID(hi)  extract64(hi, 0, 20)
+
+/* PASID entries, and what invalidates them */
+#define PASID_P                     (1ull << 0)
+#define PASID_QWORDS                8
+#define PASID_TABLE_BITS            6
+#define PASID_DID(val)              extract64((val)[1], 0, 16)
+#define PASID_INV_GRANULARITY(lo)   extract64(lo, 4, 2)
+#define PASID_INV_DID(lo)           extract64(lo, 16, 16)
+#define PASID_INV_PASID(lo)         extract64(lo, 32, 20)
+
 /*
  * Fault reasons of blocked ATS requests. Legacy mode shares one number for
  * "translation type" between translation and translated requests.
@@ -47,6 +62,7 @@ enum {
     FR_CTX_TT       = 0x0d,
     FR_SM_CTX_P     = 0x41,
     FR_SM_CTX_DTE   = 0x44,
+    FR_SM_PASID_P   = 0x59,
 };
 
 typedef struct VTDLoss {
@@ -68,6 +84,7 @@ typedef struct IOMMUFaultVTD {
     QSIMPLEQ_HEAD(, VTDLoss) losses;
     unsigned held_waits;
     GHashTable *ctx;            /* source id -> VTDCachedCtx */
+    GHashTable *pasids;         /* PASID table and PASID -> PASID entry */
     QLIST_ENTRY(IOMMUFaultVTD) next;
 } IOMMUFaultVTD;
 
@@ -385,6 +402,97 @@ static void vtd_ctx_invalidate(IOMMUFaultVTD *v, unsigned granularity,
     g_hash_table_foreach_remove(v->ctx, vtd_ctx_covered, &inv);
 }
 
+/* PASID cache */
+
+/* Tables are aligned to 4 KiB, a PASID has 20 bits. */
+static uint64_t vtd_pasid_key(uint64_t table, uint32_t pasid)
+{
+    return table >> 12 << 20 | pasid;
+}
+
+static uint64_t *vtd_pasid_cached(IOMMUFaultVTD *v, uint64_t table,
+                                  uint32_t pasid)
+{
+    uint64_t key = vtd_pasid_key(table, pasid);
+
+    return g_hash_table_lookup(v->pasids, &key);
+}
+
+static void vtd_pasid_cache(IOMMUFaultVTD *v, uint64_t table, uint32_t pasid,
+                            const uint64_t *val)
+{
+    uint64_t key = vtd_pasid_key(table, pasid);
+
+    g_hash_table_insert(v->pasids, g_memdup2(&key, sizeof(key)),
+                        g_memdup2(val, PASID_QWORDS * sizeof(*val)));
+}
+
+int iommu_fault_vtd_pasid_entry(IntelIOMMUState *s, uint64_t table,
+                                uint32_t pasid, uint64_t *val, int ret)
+{
+    IOMMUFaultVTD *v = vtd_get(s);
+    uint64_t *cached = vtd_pasid_cached(v, table, pasid);
+
+    if (cached) {
+        memcpy(val, cached, PASID_QWORDS * sizeof(*val));
+        return 0;
+    }
+    /* What is not present is not cached, in caching mode either. [unverified] */
+    if (!ret) {
+        vtd_pasid_cache(v, table, pasid, val);
+    }
+    return ret;
+}
+
+static bool vtd_pasid_present(IOMMUFaultVTD *v, uint64_t table, uint32_t pasid)
+{
+    uint64_t entry[PASID_QWORDS], dir;
+    hwaddr addr = table + (pasid >> PASID_TABLE_BITS) * sizeof(dir);
+    unsigned i;
+
+    if (vtd_pasid_cached(v, table, pasid)) {
+        return true;
+    }
+    if (dma_memory_read(&address_space_memory, addr, &dir, sizeof(dir),
+                        MEMTXATTRS_UNSPECIFIED)) {
+        return false;
+    }
+    dir = le64_to_cpu(dir);
+    addr = (dir & CTX_SCALABLE_PASID_DIR) +
+           extract32(pasid, 0, PASID_TABLE_BITS) * sizeof(entry);
+    if (!(dir & PASID_P) ||
+        dma_memory_read(&address_space_memory, addr, entry, sizeof(entry),
+                        MEMTXATTRS_UNSPECIFIED)) {
+        return false;
+    }
+    for (i = 0; i < PASID_QWORDS; i++) {
+        entry[i] = le64_to_cpu(entry[i]);
+    }
+    if (!(entry[0] & PASID_P)) {
+        return false;
+    }
+    vtd_pasid_cache(v, table, pasid, entry);
+    return true;
+}
+
+static gboolean vtd_pasid_covered(gpointer key, gpointer value, gpointer data)
+{
+    uint32_t pasid = extract64(*(uint64_t *)key, 0, 20);
+    uint64_t lo = *(uint64_t *)data;
+
+    switch (PASID_INV_GRANULARITY(lo)) {
+    case 0:     /* all of a domain */
+        return PASID_DID((uint64_t *)value) == PASID_INV_DID(lo);
+    case 1:     /* one of a domain */
+        return PASID_DID((uint64_t *)value) == PASID_INV_DID(lo) &&
+               pasid == PASID_INV_PASID(lo);
+    case 3:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void iommu_fault_vtd_ccmd(IntelIOMMUState *s, uint64_t ccmd)
 {
     vtd_ctx_invalidate(vtd_get(s), extract64(ccmd, 61, 2),
@@ -395,6 +503,7 @@ void iommu_fault_vtd_ccmd(IntelIOMMUState *s, uint64_t ccmd)
 void iommu_fault_vtd_ctx_flush(IntelIOMMUState *s)
 {
     g_hash_table_remove_all(vtd_get(s)->ctx);
+    g_hash_table_remove_all(vtd_get(s)->pasids);
 }
 
 void iommu_fault_vtd_processed(IntelIOMMUState *s, uint64_t lo, uint64_t hi)
@@ -406,6 +515,9 @@ void iommu_fault_vtd_processed(IntelIOMMUState *s, uint64_t lo, uint64_t hi)
     case VTD_INV_DESC_CC:
         vtd_ctx_invalidate(v, extract64(lo, 4, 2), VTD_INV_DESC_CC_DID(lo),
                            VTD_INV_DESC_CC_SID(lo), VTD_INV_DESC_CC_FM(lo));
+        break;
+    case VTD_INV_DESC_PC:
+        g_hash_table_foreach_remove(v->pasids, vtd_pasid_covered, &lo);
         break;
     case VTD_INV_DESC_DEVICE:
         inv.sid = VTD_INV_DESC_DEVICE_IOTLB_SID(lo);
@@ -435,8 +547,12 @@ static bool vtd_owns(IOMMUFaultBackend *be, PCIDevice *pci)
     return &as->as == pci_device_iommu_address_space(pci);
 }
 
-/* Does the cached context entry permit ATS? If not, log it as hardware does. */
-static bool vtd_ats_permitted(IOMMUFaultVTD *v, uint16_t sid, hwaddr addr)
+/*
+ * Do the cached entries permit ATS? If not, log it as hardware does. What is
+ * translated needs no PASID entry any more.
+ */
+static bool vtd_ats_permitted(IOMMUFaultVTD *v, uint16_t sid, hwaddr addr,
+                              bool translated, uint32_t pasid)
 {
     VTDCachedCtx ctx = vtd_ctx_get(v, sid);
     unsigned reason;
@@ -452,6 +568,13 @@ static bool vtd_ats_permitted(IOMMUFaultVTD *v, uint16_t sid, hwaddr addr)
     if (!(ctx.lo & CTX_P)) {
         allowed = false;
         reason = ctx.scalable ? FR_SM_CTX_P : FR_CTX_P;
+    }
+    if (allowed && ctx.scalable && !translated &&
+        !vtd_pasid_present(v, ctx.lo & CTX_SCALABLE_PASID_DIR,
+                           pasid == PCI_NO_PASID ?
+                           CTX_SCALABLE_RID_PASID(ctx.hi) : pasid)) {
+        allowed = false;
+        reason = FR_SM_PASID_P;
     }
     if (!allowed && !(ctx.lo & CTX_FPD) &&
         !(iommu_fault_flags() & IOMMU_FAULT_F_SILENT)) {
@@ -470,7 +593,7 @@ static bool vtd_translate(IOMMUFaultBackend *be, PCIDevice *pci,
 
     /* With translation off, a translation request is unsupported. */
     if (!v->s->dmar_enabled ||
-        !vtd_ats_permitted(v, pci_get_bdf(pci), iova)) {
+        !vtd_ats_permitted(v, pci_get_bdf(pci), iova, false, pasid)) {
         return false;
     }
     /* The interrupt address range is not translated: nothing to cache. */
@@ -492,7 +615,7 @@ static bool vtd_translated(IOMMUFaultBackend *be, PCIDevice *pci, hwaddr gpa)
     if (!v->s->dmar_enabled) {
         return true;
     }
-    return vtd_ats_permitted(v, pci_get_bdf(pci), gpa);
+    return vtd_ats_permitted(v, pci_get_bdf(pci), gpa, true, PCI_NO_PASID);
 }
 
 static void vtd_untranslated(IOMMUFaultBackend *be, PCIDevice *pci)
@@ -533,6 +656,8 @@ void iommu_fault_vtd_reset(IntelIOMMUState *s)
         v->backend.ops = &vtd_backend_ops;
         v->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, vtd_timer, v);
         v->ctx = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        v->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                          g_free);
         QSIMPLEQ_INIT(&v->losses);
         QLIST_INSERT_HEAD(&vtds, v, next);
         iommu_fault_backend_register(&v->backend);
@@ -540,7 +665,7 @@ void iommu_fault_vtd_reset(IntelIOMMUState *s)
     timer_del(v->timer);
     vtd_loss_drop_all(v);
     iommu_fault_stall_end(&v->backend);
-    g_hash_table_remove_all(v->ctx);
+    iommu_fault_vtd_ctx_flush(s);
 
     /* QEMU never sets ITE, so it does not let software clear it either. */
     w1c = ldl_le_p(&s->w1cmask[DMAR_FSTS_REG]);

@@ -25,6 +25,12 @@ bool iommu_fault_vtd_stalled(IntelIOMMUState *s);
 void iommu_fault_vtd_fsts_written(IntelIOMMUState *s);
 /* Context-cache invalidation by register: the value of CCMD. */
 void iommu_fault_vtd_ccmd(IntelIOMMUState *s, uint64_t ccmd);
+/*
+ * A present PASID entry was read from the table (@ret is 0), or was not: what
+ * the IOMMU sees instead if it has one cached.
+ */
+int iommu_fault_vtd_pasid_entry(IntelIOMMUState *s, uint64_t table,
+                                uint32_t pasid, uint64_t *val, int ret);
 /* The root table pointer was set. */
 void iommu_fault_vtd_ctx_flush(IntelIOMMUState *s);
 /* Is the lookup that just failed one that logs no fault? */

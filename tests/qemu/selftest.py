@@ -449,6 +449,9 @@ class VtdMachine(Machine):
     def cc_device(self, n, fm=0, sid=None):
         return (TYPE_CC | 3 << 4 | (SID[n] if sid is None else sid) << 32 | fm << 48, 0)
 
+    def pc(self, granularity, did=0, pasid=0):
+        return (TYPE_PC | granularity << 4 | did << 16 | pasid << 32, 0)
+
     def iotlb_global(self):
         return (TYPE_IOTLB | 1 << 4, 0)
 
@@ -1504,6 +1507,33 @@ def pasid(m):
     m.wedge(1, 0)
     m.sync(m.dev_inv(1, pasid=5))
     expect("ATC", m.ep(1, E_ATC), 0)
+
+
+@test
+def pasid_entry(m):
+    """a request finds the PASID entry that was cached last, until that is invalidated"""
+    if not m.scalable:
+        return "legacy mode has no PASID entries"
+    did, there = 7, m.rq(PASID_TABLE)
+    gone = there & ~1
+
+    def fetch():
+        # Nothing else remembers the translation.
+        m.sync(m.iotlb_global(), m.dev_inv(1))
+        return m.command(1, FETCH)
+
+    for name, covers in (("global", m.pc(3)), ("domain", m.pc(0, did)), ("PASID", m.pc(1, did, 0))):
+        m.wq(PASID_TABLE, there)
+        expect(f"{name}: FETCH, present", fetch(), True)
+        m.wq(PASID_TABLE, gone)
+        for other, descriptor in (("nothing", m.wait()), ("context cache", m.cc_global()),
+                                  ("another domain", m.pc(0, did + 1)),
+                                  ("another domain's PASID", m.pc(1, did + 1, 0)),
+                                  ("another PASID", m.pc(1, did, 5))):
+            m.sync(descriptor)
+            expect(f"{name}: FETCH, gone, after {other}", fetch(), True)
+        m.sync(covers)
+        expect(f"{name}: FETCH, gone, after its own", fetch(), False)
 
 
 @test
