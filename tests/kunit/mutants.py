@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -358,8 +359,11 @@ SURVIVORS = {
 
 # A test that failed, as the kernel says it
 RED = re.compile(r"(\[[ .0-9]+\] ?)?    not ok \d+ \w+\s*$")
+GREEN = re.compile(r"(\[[ .0-9]+\] ?)?    ok \d+ \w+")
 # Of a boot: on a machine with much else to do the suites of AMD need two minutes
 TIMEOUT = 240
+# Of a test, which needs some seconds at most: who is not done by then never will be
+HANGS = 60
 ARCHS = ("um", "x86_64", "arm64")
 
 
@@ -398,11 +402,14 @@ def boot(source, build, name, suites, log):
                                  cwd=source, env=env, stdout=handle,
                                  stderr=subprocess.STDOUT, start_new_session=True)
         with open(log, encoding="utf-8", errors="replace") as said:
-            # The first red test is enough.
-            rest = ""
+            # The first red test is enough, and so is one that never ends.
+            rest, fresh = "", time.monotonic()
             while kunit.poll() is None:
                 *lines, rest = (rest + said.read()).split("\n")
-                if any(RED.match(line) for line in lines):
+                if any(GREEN.match(line) for line in lines):
+                    fresh = time.monotonic()
+                if (any(RED.match(line) for line in lines) or
+                        time.monotonic() - fresh > HANGS):
                     os.killpg(kunit.pid, signal.SIGKILL)
                 try:
                     kunit.wait(0.5)
