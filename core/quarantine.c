@@ -136,22 +136,23 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
  * iommu_quarantine_may_ask() - can a device answer an invalidation that it is not owed?
  * @dev: a PCI device
  *
- * One that is gone cannot, and one that sleeps need not: in D1 to D3 a function may
- * initiate no requests but PME messages (PCIe Base Specification, 5.3.1
- * [unverified]).
+ * One that was pulled out cannot, and one that sleeps need not: in D1 to D3 a function
+ * may initiate no requests but PME messages (PCIe Base Specification, 5.3.1
+ * [unverified]). That its configuration space reads as all ones is no reason: it may be
+ * back before the next attach, with all that it holds.
  *
- * Context: process.
+ * Context: any.
  * Return: false for these, and where no device is fenced.
  */
 bool iommu_quarantine_may_ask(struct device *dev)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
 
-	if (!iommu_quarantine_enabled() ||
-	    (pdev->current_state != PCI_D0 && pdev->current_state != PCI_UNKNOWN))
-		return false;
-	return pci_device_is_present(pdev);
+	return iommu_quarantine_enabled() && !pci_dev_is_disconnected(pdev) &&
+	       (pdev->current_state == PCI_D0 ||
+		pdev->current_state == PCI_UNKNOWN);
 }
+EXPORT_SYMBOL_GPL(iommu_quarantine_may_ask);
 
 /**
  * iommu_quarantine_last_resort() - what to do if the IOMMU itself is silent

@@ -389,6 +389,22 @@ bool intel_quarantine_handles_ite(void)
 }
 
 /**
+ * intel_quarantine_may_ask() - is a device asked whose configuration space is gone?
+ * @dev: a PCI device with ATS
+ *
+ * The driver leaves out the device-TLB invalidation that follows a change of domain
+ * then, as the IOMMU might wait for the answer for ever. The pages of the domain
+ * are freed all the same, and a device that comes back still has them.
+ *
+ * Context: any.
+ * Return: true if it is; without an answer it is fenced.
+ */
+bool intel_quarantine_may_ask(struct device *dev)
+{
+	return iommu_quarantine_may_ask(dev);
+}
+
+/**
  * intel_quarantine_poll() - one more look at a wait that is not over
  * @iommu: the IOMMU
  * @wait: the submission's notes

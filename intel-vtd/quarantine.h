@@ -52,6 +52,7 @@ bool intel_quarantine_filter(struct intel_iommu *iommu, void *slot,
 			     struct intel_quarantine_wait *wait);
 void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err);
 bool intel_quarantine_handles_ite(void);
+bool intel_quarantine_may_ask(struct device *dev);
 void intel_quarantine_clear_entry(struct intel_iommu *iommu, u8 bus, u8 devfn,
 				  struct context_entry *context);
 int intel_quarantine_poll(struct intel_iommu *iommu,
@@ -149,6 +150,11 @@ static inline void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault,
 }
 
 static inline bool intel_quarantine_handles_ite(void)
+{
+	return false;
+}
+
+static inline bool intel_quarantine_may_ask(struct device *dev)
 {
 	return false;
 }

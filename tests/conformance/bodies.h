@@ -338,6 +338,27 @@ static void iq_body_leaves(struct kunit *test)
 	iommu_group_put(group);
 }
 
+/* The same, and its configuration space reads as all ones: it may be back */
+static void iq_body_leaves_unseen(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_group *group = iommu_group_get(iq_device(d));
+
+	KUNIT_ASSERT_NOT_NULL(test, group);
+	WRITE_ONCE(d->mute, true);
+	WRITE_ONCE(d->gone, true);
+	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_await_state(test, d, "quarantined");
+	iommu_group_release_dma_owner(group);
+	WRITE_ONCE(d->gone, false);
+	iq_expect_shut_out(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+	iommu_group_put(group);
+}
+
 /* ---- resets ---- */
 
 static void iq_body_recover(struct kunit *test)
