@@ -46,6 +46,7 @@ struct vtd_hw {
 	bool fetch_all;			/* fetches what follows before it times out */
 	bool silent;			/* completes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
+	unsigned int silent_after;	/* ... when it has completed so many waits */
 	bool refuses;			/* device-TLB invalidations, from then on */
 	/* what it has done */
 	bool stopped;			/* ITE is set */
@@ -225,7 +226,9 @@ static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
 			WRITE_ONCE(*status, qw0 >> 32);
 			hw->waits++;
 		}
-		return true;
+		if (hw->silent_after && !--hw->silent_after)
+			hw->silent = true;
+		return !hw->silent;
 	default:
 		return true;
 	}
@@ -286,6 +289,8 @@ static void vtd_hardware(struct intel_iommu *iommu)
 		head = (head + (1 << shift)) & mask;
 		reg_set(hw, DMAR_IQH_REG, head);
 		hw_one(hw, desc, head == tail);
+		if (hw->silent)
+			break;
 	}
 	hw_look(hw);
 }
@@ -569,6 +574,33 @@ static void vtd_test_nameless_second(struct kunit *test)
 	iq_expect_in_service(test, s);
 }
 
+/* As if an error that names nobody had found it among those that were asked */
+static void suspect(struct iq_dev *d)
+{
+	struct intel_iommu *iommu = &vtd_hw_of(d->fx)->iommu;
+
+	guard(rcu)();
+	guard(raw_spinlock_irqsave)(&iommu->qi->q_lock);
+	atomic_set(&vtd_find(iommu, d->sid)->state, VTD_SUSPECT);
+	atomic_inc(&intel_quarantine_active);
+}
+
+/* C4: what was held back from a suspect that answers is sent after all */
+static void vtd_test_held_back(struct kunit *test)
+{
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	int asked = atomic_read(&o->asked), flush;
+
+	KUNIT_ASSERT_EQ(test, iq_flush(o), 0);
+	flush = atomic_read(&o->asked) - asked;
+	suspect(o);
+	KUNIT_ASSERT_EQ(test, iq_flush(o), 0);
+	/* Once alone, whether it answers */
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked + 2 * flush + 1);
+	iq_expect_state(test, o, "healthy");
+	iq_expect_in_service(test, o);
+}
+
 /* Who cannot be asked alone, since the queue refuses that, counts as broken */
 static void vtd_test_nameless_refused(struct kunit *test)
 {
@@ -604,6 +636,47 @@ static void vtd_test_pf_named(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	iq_await_state(test, d, "quarantined");
 	iq_expect_state(test, pf, "healthy");
+}
+
+/* ... nor when it was asked as well */
+static void vtd_test_pf_asked_too(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *pf = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct qi_desc desc[2];
+
+	scoped_guard(rcu)
+		vtd_find(&hw->iommu, d->sid)->pf_sid = pf->sid;
+	hw->naming = NAME_OTHER;
+	hw->name = pf->sid;
+	WRITE_ONCE(d->mute, true);
+	devtlb_desc(pf, &desc[0]);
+	devtlb_desc(d, &desc[1]);
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc, 2, 0), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	iq_expect_state(test, pf, "healthy");
+	iq_expect_in_service(test, pf);
+}
+
+/* A name that nothing can come of: nobody's, or that of one who is fenced */
+static void vtd_test_wrong_name(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	hw->naming = NAME_OTHER;
+	hw->name = 0xfff8;
+	iq_break_and_wait(test, o);
+	KUNIT_EXPECT_STREQ(test, iq_show(o, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+	hw->name = o->sid;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
+			   "ats-invalidation-timeout-narrowed");
+	iq_expect_state(test, iq_the(test, IQ_SIBLING), "healthy");
 }
 
 /* Innocents of a batch are run again, not failed and not dropped */
@@ -858,6 +931,24 @@ static void vtd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	vtd_active_before++;
 }
 
+/*
+ * What is for a suspect is held back, and the IOMMU says nothing any more before
+ * that is decided: the flush does not return as if it were done.
+ */
+static void vtd_test_silent_in_narrowing(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	suspect(d);
+	hw->silent_after = 1;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
+	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	vtd_active_before++;
+}
+
 /* It says who it is, and nothing any more: the fence itself has no answer */
 static void vtd_test_silent_in_fence(struct kunit *test)
 {
@@ -1032,8 +1123,11 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_nameless_alone),
 	KUNIT_CASE(vtd_test_nameless_shared),
 	KUNIT_CASE(vtd_test_nameless_second),
+	KUNIT_CASE(vtd_test_held_back),
 	KUNIT_CASE(vtd_test_nameless_refused),
 	KUNIT_CASE(vtd_test_pf_named),
+	KUNIT_CASE(vtd_test_pf_asked_too),
+	KUNIT_CASE(vtd_test_wrong_name),
 	KUNIT_CASE(vtd_test_mixed_batch),
 	KUNIT_CASE(vtd_test_wrap),
 	KUNIT_CASE(vtd_test_aborted_innocent),
@@ -1047,6 +1141,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_back_without_ats),
 	KUNIT_CASE(iq_held_fence),
 	KUNIT_CASE(vtd_test_silent_in_fence),
+	KUNIT_CASE(vtd_test_silent_in_narrowing),
 	KUNIT_CASE(vtd_test_silent_none),
 	KUNIT_CASE(vtd_test_silent_busmaster),
 	KUNIT_CASE(vtd_test_silent_reset),

@@ -310,8 +310,10 @@ static void vtd_scrub(struct intel_iommu *iommu, int head)
  * it stands still. The fence runs in intel_quarantine_settle().
  *
  * ITESID of 0 is hardware without the field, all ones a read that failed. One
- * that names a physical function while only virtual ones of it were asked is
- * not taken at its word either: the specification does not say whose it is.
+ * that names a physical function while virtual ones of it were asked is not
+ * taken at its word either: the specification does not say whose it is. Nor is
+ * one of which nothing would come, as nobody has that name or who has it is
+ * fenced: what is in the queue would be sent again, for ever.
  *
  * Context: q_lock held, ITE still set, irqs off. Bounded by the queue's length.
  */
@@ -347,7 +349,8 @@ void intel_quarantine_ite(struct intel_iommu *iommu, u32 fault, u64 iqe_err)
 	head = readl(iommu->reg + DMAR_IQH_REG) >> qi_shift(iommu);
 
 	vtd_look_at_window(iommu, head, sid, false, &win);
-	if (win.pf_named && !win.named)
+	if (win.pf_named ||
+	    (win.devices && !win.named && (!vdev || vtd_is_fenced(vdev))))
 		named = false;
 
 	if (named && vdev) {
@@ -763,6 +766,11 @@ int __intel_quarantine_settle(struct intel_iommu *iommu, struct qi_desc *desc,
 				vtd_fence(vdev);
 			else
 				vtd_narrow(iommu);
+		}
+		/* Neither asked nor fenced: the IOMMU was given up meanwhile */
+		if (state != VTD_HEALTHY && state != VTD_FENCED) {
+			vtd_give_up(iommu, desc, count);
+			return -EIO;
 		}
 		/* Held back as a suspect, exonerated since */
 		if (!rc && wait->dropped && state == VTD_HEALTHY)
