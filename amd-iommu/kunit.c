@@ -949,6 +949,25 @@ static void amd_test_silent_in_narrowing(struct kunit *test)
 	}
 }
 
+/* No device behind it has ATS: it is the driver's own affair, and nobody panics */
+static void amd_test_silent_no_ats(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	struct amd_unit *unit = amd_unit(&hw->iommu);
+	struct iommu_cmd *window = unit->window;
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(unit->window, NULL);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, unit->lost);
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
+	WRITE_ONCE(hw->silent, false);
+	WRITE_ONCE(unit->window, window);
+	iq_expect_in_service(test, d);
+}
+
 static void amd_test_silent_none(struct kunit *test)
 {
 	amd_silent(test, IOMMU_LAST_RESORT_NONE);
@@ -1372,6 +1391,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_silent_in_fence),
 	KUNIT_CASE(amd_test_silent_in_irq),
 	KUNIT_CASE(amd_test_silent_in_narrowing),
+	KUNIT_CASE(amd_test_silent_no_ats),
 	KUNIT_CASE(amd_test_silent_none),
 	KUNIT_CASE(amd_test_silent_busmaster),
 	KUNIT_CASE(amd_test_silent_missed),

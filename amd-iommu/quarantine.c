@@ -465,7 +465,7 @@ bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls)
 	u64 bound = iommu_quarantine_wait_bound(AMD_WAIT_BOUND_NS);
 	struct amd_unit *unit = amd_unit(iommu);
 
-	if (!iommu_quarantine_enabled())
+	if (!iommu_quarantine_enabled() || !READ_ONCE(unit->window))
 		return true;
 	if (!(polls % 1024)) {
 		iommu_quarantine_wait_for_hardware();
@@ -1074,10 +1074,6 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 	unsigned long flags;
 	u64 oldest, newest, from;
 
-	/* No ATS device: nothing was asked, and the wait is good */
-	if (!READ_ONCE(unit->window))
-		return;
-
 	amd_fence_all(iommu);
 	while (!amd_narrowing_begin(iommu, &flags)) {
 		if (READ_ONCE(unit->lost)) {
@@ -1115,9 +1111,6 @@ static void amd_give_up(struct amd_iommu *iommu)
 	u64 newest;
 
 	amd_declare_lost(iommu);
-	if (!READ_ONCE(unit->window))
-		return;
-
 	/* Who narrows meets lost as well, and ends */
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
@@ -1178,7 +1171,8 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 	unsigned int events = READ_ONCE(unit->events);
 	bool slow = polls >= AMD_QUARANTINE_ANSWER_POLLS;
 
-	if (!iommu_quarantine_enabled())
+	/* Without a device that has ATS there is nothing to protect from */
+	if (!iommu_quarantine_enabled() || !READ_ONCE(unit->window))
 		return polls;
 
 	guard(rcu)();

@@ -79,11 +79,17 @@ static inline int amd_quarantine_filter(struct amd_iommu *iommu,
 static inline int amd_quarantine_settle(struct amd_iommu *iommu, u64 data,
 					int polls)
 {
+	u64 **next = &amd_quarantine_next_event[iommu->index], *event;
+
 	/* The event before the store, see HARDWARE.md */
 	dma_rmb();
-	if (likely(polls < AMD_QUARANTINE_ANSWER_POLLS &&
-		   !READ_ONCE(*amd_quarantine_next_event[iommu->index])))
-		return polls;
+	event = READ_ONCE(*next);
+	if (likely(polls < AMD_QUARANTINE_ANSWER_POLLS && !READ_ONCE(*event))) {
+		/* Or was it emptied just now, after the next one was chosen? */
+		smp_rmb();
+		if (likely(READ_ONCE(*next) == event))
+			return polls;
+	}
 	return __amd_quarantine_settle(iommu, data, polls);
 }
 
