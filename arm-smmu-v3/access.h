@@ -15,6 +15,22 @@ const struct iommu_ops *smmu_quarantine_ops(void)
 	return &arm_smmu_ops;
 }
 
+static int arm_smmu_atc_inv_master(struct arm_smmu_master *master,
+				   ioasid_t ssid);
+
+/*
+ * Before an attach turns PCI ATS off. The driver sends its invalidations afterwards,
+ * when even a device whose ATS no longer works answers that it does not support them,
+ * which counts as an answer (3.9.1.5): it would go unnoticed, and what it holds would
+ * be good again as soon as the next attach permits ATS. Context: process,
+ * group->mutex held, no spinlock.
+ */
+static void smmu_quarantine_ats_leaves(struct arm_smmu_master *master)
+{
+	if (iommu_quarantine_may_ask(master->dev))
+		arm_smmu_atc_inv_master(master, IOMMU_NO_PASID);
+}
+
 #ifndef IQ_HAVE_SMMU_CMD
 int smmu_quarantine_issue(struct arm_smmu_device *smmu,
 			  struct arm_smmu_cmdq *cmdq,
@@ -63,5 +79,11 @@ void smmu_kunit_unregister(struct platform_device *pdev)
 }
 #endif
 #endif
+
+#else
+
+static inline void smmu_quarantine_ats_leaves(struct arm_smmu_master *master)
+{
+}
 
 #endif /* CONFIG_IOMMU_QUARANTINE_ARM */

@@ -466,6 +466,7 @@ static const struct iq_vendor smmu_vendor = {
 	.probe = smmu_bind,
 	.allows = smmu_allows,
 	.pasid_allows = smmu_pasid_allows,
+	.unsupported_is_answer = true,
 	.processes = smmu_processes,
 	.irq = smmu_irq,
 	.leaks = smmu_leaks,

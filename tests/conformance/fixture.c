@@ -195,6 +195,12 @@ bool iq_ask(struct iq_dev *d)
 	if (!d)
 		return false;
 	atomic_inc(&d->asked);
+	/* Whatever has become of its ATS, and it forgets nothing */
+	if (d->fx->vendor->unsupported_is_answer && READ_ONCE(d->plugged) &&
+	    !READ_ONCE(d->gone) && !iq_ats_on(d)) {
+		atomic_inc(&d->answered);
+		return true;
+	}
 	if (d->mute_at && !--d->mute_at)
 		WRITE_ONCE(d->mute, true);
 	if (READ_ONCE(d->mute) || !READ_ONCE(d->plugged))

@@ -91,6 +91,8 @@ struct iq_dev {
  * @pasid_allows: the same of one PASID; NULL where there are none
  * @sva: a PASID is for a process only, and who has PASIDs gets an identity domain,
  *	so only a function that a body plugs in for it has them
+ * @unsupported_is_answer: a function whose ATS is off answers that it does not
+ *	support an invalidation, and that is an answer to this IOMMU
  * @processes: from now on the IOMMU can walk a process's own page tables (SVA);
  *	NULL where it cannot
  * @irq: its interrupt handler runs; NULL where a flush sees what there is to see
@@ -106,6 +108,7 @@ struct iq_vendor {
 	bool (*allows)(struct iq_dev *d);
 	bool (*pasid_allows)(struct iq_dev *d, u32 pasid);
 	bool sva;
+	bool unsupported_is_answer;
 	void (*processes)(struct iq_fixture *fx);
 	void (*irq)(struct iq_fixture *fx);
 	void (*step)(struct iq_fixture *fx);
