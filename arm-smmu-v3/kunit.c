@@ -62,6 +62,7 @@ struct smmu_hw {
 	void *cmdqv;			/* its CMDQV's registers */
 	/* how it behaves */
 	unsigned int hold_syncs;	/* goes on when so many are queued */
+	bool paused;			/* goes on when some device is not healthy */
 	struct iq_dev *aliased;		/* has SMMU_ALIASES more StreamIDs */
 	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
 	struct smmu_watch *watch;
@@ -72,6 +73,7 @@ struct smmu_hw {
 	/* what it has done */
 	bool raised;			/* that, and nobody has come yet */
 	bool crowded;			/* ... and others are to queue meanwhile */
+	unsigned int polls;		/* while it is paused */
 	unsigned int errors;
 	unsigned int syncs;
 	unsigned int atc_invs;
@@ -321,6 +323,10 @@ static void smmu_hardware(struct arm_smmu_device *smmu)
 	scoped_guard(raw_spinlock_irqsave, &hw->lock) {
 		iq_look(hw->fx);
 		hw_watch(hw->watch);
+		hw->polls += hw->paused;
+		hw->paused &= !(READ_ONCE(smmu_quarantine_word) & 1);
+		if (hw->paused)
+			return;
 		hw_run(hw, &hw->own);
 		if (hw->vcmdq.q)
 			hw_run(hw, &hw->vcmdq);
@@ -881,6 +887,46 @@ static void smmu_test_scrub(struct kunit *test)
  * At each timeout the queue is so full that nobody can say what stood under the
  * failed CMD_SYNC: who fails again and again, alone, is accused after all.
  */
+/*
+ * C3: there is no room, and while a flush waits for some its device is accused. What
+ * it was about to queue would be sent after the fence.
+ */
+static void smmu_test_accused_meanwhile(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct smmu_producer p = { .d = d };
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmd = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+	int asked, i;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_FAULT))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_FAULT");
+	asked = atomic_read(&d->asked);
+	WRITE_ONCE(hw->paused, true);
+	for (i = 0; i < 1 << SMMU_QUEUE_SHIFT; i++)
+		KUNIT_ASSERT_EQ(test, arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq,
+								  &cmd, 1, false), 0);
+	WRITE_ONCE(d->mute, true);
+	migrate_disable();
+	smmu_producer_start(test, &p);
+	/* It looks for room */
+	for (i = 0; i < 30 * MSEC_PER_SEC && !READ_ONCE(hw->polls); i++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_GT(test, READ_ONCE(hw->polls), 0);
+	KUNIT_EXPECT_GT(test, iq_pretend(d, pci_name(d->pdev), 1), 0);
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, p.ret, 0);
+	KUNIT_EXPECT_FALSE(test, p.allowed);
+	WRITE_ONCE(d->fenced, true);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_EQ(test, hw->errors, 0);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 static void smmu_test_crowded(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
@@ -1569,6 +1615,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
 	KUNIT_CASE(smmu_test_scrub),
+	KUNIT_CASE(smmu_test_accused_meanwhile),
 	KUNIT_CASE(smmu_test_crowded),
 	KUNIT_CASE(smmu_test_muted),
 	KUNIT_CASE(smmu_test_batch),

@@ -272,7 +272,8 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	if (sdev)
 		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, gerror, cons);
 	smmu_scrub(smmu, &cmdq->q, cons);
-	/* After the accusation: who sees the count sees the state */
+	/* Who sees the count sees the state: pairs with smp_rmb() in the slow paths */
+	smp_wmb();
 	smmu_timeouts++;
 	if (unit)
 		WRITE_ONCE(unit->word, ktime_get_mono_fast_ns());
@@ -796,6 +797,8 @@ int __smmu_quarantine_filter(struct arm_smmu_device *smmu,
 	if (!unit || smmu_is_narrower(unit))
 		return n;
 
+	/* The word was read: pairs with smp_wmb() in smmu_record() */
+	smp_rmb();
 	guard(rcu)();
 	while (atomic_read(&unit->narrower) != -1 && !READ_ONCE(unit->lost)) {
 		iommu_quarantine_wait_for_hardware();

@@ -141,6 +141,25 @@ static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
 }
 
 /*
+ * There was no room, and it took time to wait for some: the commands are looked at
+ * again if anything has happened since. None of them is queued yet.
+ */
+static inline int smmu_quarantine_refilter(struct arm_smmu_device *smmu,
+					   struct arm_smmu_cmd *cmds, int n,
+					   struct smmu_quarantine_wait *wait)
+{
+	u64 full = wait->full;
+
+	if (!wait->atc || READ_ONCE(smmu_quarantine_word) == wait->word)
+		return n;
+	n = smmu_quarantine_filter(smmu, cmds, n, wait);
+	/* For whom nothing is left to be queued has to be fenced all the same */
+	wait->atc = true;
+	wait->full = full;
+	return n;
+}
+
+/*
  * After the queue was let go: no flush returns while a device that did not
  * answer could use what was flushed.
  */
@@ -240,6 +259,13 @@ static inline bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 	return false;
 }
 
+static inline int smmu_quarantine_refilter(struct arm_smmu_device *smmu,
+					   struct arm_smmu_cmd *cmds, int n,
+					   struct smmu_quarantine_wait *wait)
+{
+	return n;
+}
+
 static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
 {
 	return false;
@@ -307,6 +333,8 @@ static inline void smmu_quarantine_exit(void)
 /* The driver's list is one of u64 */
 #define smmu_quarantine_filter(smmu, cmds, n, wait) \
 	smmu_quarantine_filter(smmu, (struct arm_smmu_cmd *)(cmds), n, wait)
+#define smmu_quarantine_refilter(smmu, cmds, n, wait) \
+	smmu_quarantine_refilter(smmu, (struct arm_smmu_cmd *)(cmds), n, wait)
 #define smmu_quarantine_settle(smmu, cmds, n, wait, ret) \
 	smmu_quarantine_settle(smmu, (struct arm_smmu_cmd *)(cmds), n, wait, ret)
 #endif

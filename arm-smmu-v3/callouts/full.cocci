@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// No room, for good: the driver would look for it for ever. Nothing is claimed.
+// No room, for good: the driver would look for it for ever. Nothing is claimed. And
+// for whom there was to be room may have stopped answering meanwhile.
 @@
 type T;
 identifier issue =~ "^(__)?arm_smmu_cmdq_issue_cmdlist$";
@@ -13,6 +14,7 @@ expression E;
  		E;
 +	if (smmu_quarantine_drop(smmu, cmdq, &wait))
 +		return smmu_quarantine_settle(smmu, cmds, n, &wait, -ETIMEDOUT);
++	n = smmu_quarantine_refilter(smmu, cmds, n, &wait);
  	local_irq_save(flags);
  	...+>
  }
