@@ -1432,7 +1432,12 @@ static void iq_body_release_healthy(struct kunit *test)
 /* What comes back is what left */
 static void iq_expect_condemned(struct kunit *test, struct iq_dev *d)
 {
-	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	/* From the first entry on, not just when the work has got there */
+	iq_hold_work(true);
+	KUNIT_EXPECT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_hold_work(false);
+	KUNIT_ASSERT_NOT_NULL(test, d->pdev);
 	iq_await_state(test, d, "quarantined");
 	iq_settle(d);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
