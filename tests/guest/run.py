@@ -1191,6 +1191,21 @@ def mutant_build(arch):
     return tree
 
 
+def make_mutant(arch, source, build):
+    """Build; returns what was compiled."""
+    env = arch.make_env()
+    env.update(CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
+               CCACHE_NOHASHDIR="1", KBUILD_BUILD_VERSION="1",
+               KBUILD_BUILD_TIMESTAMP="Thu Jan  1 00:00:00 UTC 1970",
+               KBUILD_BUILD_USER="iommu-quarantine", KBUILD_BUILD_HOST="localhost")
+    log = os.path.join(build, "mutant.log")
+    run_logged(["make", "-C", source, f"O={build}", f"CC=ccache {arch.cross}gcc",
+                "HOSTCC=ccache gcc", f"-j{os.environ.get('IQ_JOBS', '2')}",
+                os.path.basename(arch.image)], log, env=env)
+    with open(log, encoding="utf-8") as handle:
+        return re.findall(r"^  CC      (.*)$", handle.read(), re.M)
+
+
 def build_mutant(arch, source, build, path, text):
     """Kbuild prefers a source in the build tree to the one in the source tree."""
     shadow = os.path.join(build, path)
@@ -1202,20 +1217,11 @@ def build_mutant(arch, source, build, path, text):
     headers = [shutil.copy(header, to) for of, to in (
         (os.path.dirname(path), os.path.dirname(shadow)), (compat, os.path.join(build, compat)))
                for header in glob.glob(os.path.join(source, of, "*.h"))]
-    env = arch.make_env()
-    env.update(CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
-               CCACHE_NOHASHDIR="1", KBUILD_BUILD_VERSION="1",
-               KBUILD_BUILD_TIMESTAMP="Thu Jan  1 00:00:00 UTC 1970",
-               KBUILD_BUILD_USER="iommu-quarantine", KBUILD_BUILD_HOST="localhost")
-    run_logged(["make", "-C", source, f"O={build}", f"CC=ccache {arch.cross}gcc",
-                "HOSTCC=ccache gcc", f"-j{os.environ.get('IQ_JOBS', '2')}",
-                os.path.basename(arch.image)],
-               os.path.join(build, "mutant.log"), env=env)
+    compiled = make_mutant(arch, source, build)
     for name in [shadow] + headers:
         os.unlink(name)
-    with open(os.path.join(build, "mutant.log"), encoding="utf-8") as handle:
-        if f"CC      {path[:-2]}.o\n" not in handle.read():
-            die(f"{path} was not compiled from the mutated source, see {build}/mutant.log")
+    if path[:-2] + ".o" not in compiled:
+        die(f"{path} was not compiled from the mutated source, see {build}/mutant.log")
 
 
 def run_mutants(arch, chosen, ktap, again):

@@ -33,6 +33,7 @@ BUS = "drivers/iommu/quarantine/core/bus.c"
 BACKEND = "drivers/iommu/quarantine/core/backend.c"
 FAULT = "drivers/iommu/quarantine/core/fault.c"
 VTD, AMD, SMMU = guest.VTD, guest.AMD, guest.SMMU
+SMMU_FOLDER = "drivers/iommu/quarantine/arm-smmu-v3/"
 MOCK_SUITE = "iommu_quarantine_mock"
 VTD_SUITES = "*intel_vtd*"
 AMD_SUITES = "*amd_iommu*"
@@ -163,14 +164,12 @@ MUTANTS = [
      "bool named = sid != 0xffff;", VTD_SUITES, "x86_64"),
     ("vtd-ones-is-a-name", VTD, r"bool named = sid && sid != 0xffff;", "bool named = sid;",
      VTD_SUITES, "x86_64"),
-    ("vtd-pf-is-a-name", VTD, r"if \(win.pf_named && !win.named\)\n\t\tnamed = false;", ";",
-     VTD_SUITES, "x86_64"),
     ("vtd-blames-the-last", VTD, r"if \(win.devices == 1 && win.last && !unit->murky\)",
      "if (win.last)", VTD_SUITES, "x86_64"),
     ("vtd-store-not-masked", VTD,
      r"if \(vtd_is_fenced\(vdev\)\)\n\t\tcontext->lo = vtd_masked\(vdev, n, context->lo\);\n"
      r"(\tstore\(context\);\n)[^;]*;\n", "\tstore(context);\n", VTD_SUITES, "x86_64"),
-    ("vtd-takes-a-pf-at-its-word", VTD, r"if \(win.pf_named \|\|", "if ((win.pf_named && !win.named) ||",
+    ("vtd-pf-is-a-name", VTD, r"if \(win.pf_named \|\|", "if ((win.pf_named && !win.named) ||",
      VTD_SUITES, "x86_64"),
     ("vtd-believes-any-name", VTD, r"\(win.devices && !win.named && \(!vdev \|\| vtd_is_fenced\(vdev\)\)\)",
      "false", VTD_SUITES, "x86_64"),
@@ -315,7 +314,7 @@ MUTANTS = [
      "for (i = 0; i < 1; i++) {\n\t\tste =", SMMU_SUITES, "arm64"),
     ("arm-aliases-still-cached", SMMU, r"i < master->num_streams && !rc", "i < 1 && !rc",
      SMMU_SUITES, "arm64"),
-    ("arm-one-sync-for-all", "drivers/iommu/quarantine/arm-smmu-v3/quarantine.h",
+    ("arm-one-sync-for-all", SMMU_FOLDER + "quarantine.h",
      r"return cmds->num == CMDQ_BATCH_ENTRIES &&", "return false &&", SMMU_SUITES, "arm64"),
     ("arm-silent-fence-is-none", SMMU,
      r"if \(smmu_mask_and_sync\(sdev\)\)\n\t\tsmmu_cut_off\(sdev\);",
@@ -347,6 +346,11 @@ MUTANTS = [
     ("arm-gerror-unlocked", SMMU,
      r"guard\(raw_spinlock_irqsave\)\(&smmu_lock\);\n\tsmmu_take_gerror\(smmu, cmdq\);\n\}",
      "smmu_take_gerror(smmu, cmdq);\n}", SMMU_SUITES, "arm64"),
+    ("arm-not-looked-at-again", SMMU_FOLDER + "quarantine.h",
+     r"if \(!wait->atc \|\| READ_ONCE\(smmu_quarantine_word\) == wait->word\)", "if (true)",
+     SMMU_SUITES, "arm64"),
+    ("arm-asked-without-ats", SMMU_FOLDER + "access.h",
+     r"if \(iommu_quarantine_may_ask\(master->dev\)\)", "if (false)", SMMU_SUITES, "arm64"),
     ("arm-never-back", SMMU, r"if \(xchg\(&unit->lost, false\)\) \{", "if (false) {",
      SMMU_SUITES, "arm64"),
     ("arm-back-in-spite", SMMU, r"if \(READ_ONCE\(unit->dropped\)\)\n\t\treturn;", ";",
@@ -395,6 +399,28 @@ def base_tree(name):
     return (os.path.join(guest.CACHE, "grafted/src", version),
             os.path.join(guest.CACHE,
                          f"grafted/build/{version}-{make_arch(name).prefix}kunit"))
+
+
+def build_header_mutant(arch, source, build, path, text):
+    """Who includes it looks beside itself, in the source tree: it has to be changed there.
+
+    Returns the objects that must not be taken for those of another mutant.
+    """
+    header = os.path.join(source, path)
+    was = os.stat(header)
+    with open(header, encoding="utf-8") as handle:
+        original = handle.read()
+    try:
+        with open(header, "w", encoding="utf-8") as handle:
+            handle.write(text)
+        compiled = guest.make_mutant(arch, source, build)
+    finally:
+        with open(header, "w", encoding="utf-8") as handle:
+            handle.write(original)
+        os.utime(header, ns=(was.st_atime_ns, was.st_mtime_ns))
+    if not compiled:
+        guest.die(f"nothing was compiled with the mutated {path}, see {build}/mutant.log")
+    return [os.path.join(build, name) for name in compiled]
 
 
 def boot(source, build, name, suites, log):
@@ -478,8 +504,14 @@ def main():
             if hits != 1:
                 guest.die(f"mutant {name}: its pattern matches {hits} times in {path}, not "
                           "once; bring the table in mutants.py up to date")
-            guest.build_mutant(make_arch(arch), source, build, path, text)
+            objects = []
+            if path.endswith(".h"):
+                objects = build_header_mutant(make_arch(arch), source, build, path, text)
+            else:
+                guest.build_mutant(make_arch(arch), source, build, path, text)
             by = boot(source, build, arch, suites, os.path.join(logs, f"{name}.log"))
+            for stale in objects:
+                os.unlink(stale)
             number += 1
             killed += bool(by)
             if by:
