@@ -305,7 +305,8 @@ PLAIN_AMD = {
 
 # As AMD's: the flush returns. Its driver's remove() takes half a second for each
 # mapping, since its poller doubles its steps.
-PLAIN_ARM = {name: check for name, check in PLAIN_AMD.items() if not name.startswith("amd_")} | {
+PLAIN_ARM = {name: check for name, check in PLAIN_AMD.items()
+             if not name.startswith("amd_") and name != "irte"} | {
     "hold_attach": "stale-writes-through|stale-writes-after-attach|reused-pages-damaged",
     "unbind_wedged": "unbind-returned",
     "remove_wedged": "remove-returned",
@@ -871,7 +872,8 @@ class Matrix:
         "dpc": "QEMU 10.0 has no port with DPC; the call-outs in pcie_do_recovery() are "
                "those of 'aer', which runs them",
         "d3cold": "nothing here turns a slot's power off and on under a bound driver; 'power' "
-                  "asks for D3cold, gets D3hot, and goes by the same call-outs",
+                  "asks for D3cold, gets D3hot, and goes by the same call-outs; KUnit cuts the "
+                  "power (iq_body_power_cut)",
     }
     EXPECTED = {"reset": "lifted", "no-reset": "kept"}
 
@@ -1084,6 +1086,7 @@ MUTANTS = [
      r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
      "\t\t\tif (state == VTD_FENCING) {\n"
      "\t\t\t\tiommu_quarantine_report(vdev->info->dev, &vdev->evidence);\n"
+     "\t\t\t\tstate = VTD_FENCED;\n"
      "\t\t\t\tbreak;\n\t\t\t} else\n", "wedge_unmap", "reused-pages-damaged",
      ("legacy", "scalable")),
     # A second CPU takes somebody else's fence, not finished yet, for done.
@@ -1091,7 +1094,8 @@ MUTANTS = [
      r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
      "\t\t\tif (state == VTD_FENCING) {\n"
      "\t\t\t\tstatic atomic_t busy;\n\n"
-     "\t\t\t\tif (atomic_xchg(&busy, 1))\n\t\t\t\t\tbreak;\n"
+     "\t\t\t\tif (atomic_xchg(&busy, 1)) {\n"
+     "\t\t\t\t\tstate = VTD_FENCED;\n\t\t\t\t\tbreak;\n\t\t\t\t}\n"
      "\t\t\t\tvtd_fence(vdev);\n\t\t\t\tatomic_set(&busy, 0);\n"
      "\t\t\t} else\n", "hold_flush", "second-page-damaged", ("scalable",)),
     ("writer-not-masked", VTD,
