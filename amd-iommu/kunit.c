@@ -14,6 +14,8 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include <asm/iommu.h>
+
 #include "amd_iommu.h"
 #include "../../iommu-priv.h"
 #include "backend.h"
@@ -66,6 +68,7 @@ struct amd_hw {
 	bool quiet;		/* ... and has seen that */
 	enum amd_silent_at silent_at;	/* falls silent there */
 	u16 slow;		/* answers, but in its own time */
+	u64 type_ns;		/* of an event: so long after the tail, erratum 732 */
 	struct iommu_cmd *fill;	/* what others queue while a wait stands */
 	/* what it has done */
 	u16 late[8];		/* not answered, on its way */
@@ -76,6 +79,9 @@ struct amd_hw {
 	u16 told;		/* event to be logged at ... */
 	u64 tell_at;		/* ... this time */
 	u64 store_at;		/* no wait stores before */
+	u64 *type_of;		/* the type of this entry is written ... */
+	u64 type_at;		/* ... at this time */
+	u64 type;
 	bool drop;
 	bool expired;		/* there was a timeout */
 	bool overflown;		/* the log was full and stands still */
@@ -165,7 +171,13 @@ static void hw_log(struct amd_hw *hw, u64 event, u64 address)
 	WRITE_ONCE(entry[1], address);
 	/* The type last, see erratum 732 */
 	smp_wmb();
-	WRITE_ONCE(entry[0], event);
+	if (hw->type_ns) {
+		hw->type_of = entry;
+		hw->type = event;
+		hw->type_at = hw_now() + hw->type_ns;
+	} else {
+		WRITE_ONCE(entry[0], event);
+	}
 	/* The entry before the tail */
 	smp_wmb();
 	reg_set(hw, MMIO_EVT_TAIL_OFFSET, next);
@@ -326,6 +338,10 @@ static void amd_step(struct iq_fixture *fx)
 		status |= MMIO_STATUS_EVT_RUN_MASK;
 	if (status != was)
 		reg_set(hw, MMIO_STATUS_OFFSET, status);
+	if (hw->type_of && hw_now() >= hw->type_at) {
+		WRITE_ONCE(hw->type_of[0], hw->type);
+		hw->type_of = NULL;
+	}
 	/* Read only if needed: the clock may be a register that all CPUs share */
 	if (hw->tell_at && hw_now() >= hw->tell_at) {
 		hw->tell_at = 0;
@@ -796,6 +812,38 @@ static void amd_test_log_wrap(struct kunit *test)
 		KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
 				   "ats-invalidation-timeout");
 		iq_recover(test, d);
+	}
+}
+
+static void amd_snp_off(void *unused)
+{
+	amd_iommu_snp_en = false;
+}
+
+/* The same with SNP: the entries that were taken stay as they are */
+static void amd_test_snp(struct kunit *test)
+{
+	KUNIT_ASSERT_FALSE(test, amd_iommu_snp_en);
+	amd_iommu_snp_en = true;
+	/* Not before the log is gone, which is full of them */
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, amd_snp_off, NULL), 0);
+	amd_test_log_wrap(test);
+}
+
+/* Erratum 732: the tail has moved, and the wait stored, before the type is there */
+static void amd_test_type_late(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	int i;
+
+	hw->timeout_ns = HW_LONG_NS;
+	hw->type_ns = 2 * NSEC_PER_MSEC;
+	for (i = 1; i <= 3; i++) {
+		iq_break_and_wait(test, d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+		iq_recover(test, d);
+		iq_expect_in_service(test, d);
 	}
 }
 
@@ -1382,6 +1430,8 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_irq_thread),
 	KUNIT_CASE(amd_test_event_counts_once),
 	KUNIT_CASE(amd_test_log_wrap),
+	KUNIT_CASE(amd_test_snp),
+	KUNIT_CASE(amd_test_type_late),
 	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_dte),
 	KUNIT_CASE(amd_test_alias),

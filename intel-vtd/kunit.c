@@ -907,6 +907,67 @@ static void vtd_test_entry_scalable(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, the_context(test, d), before);
 }
 
+/* Without a lock of the driver's, under which an attach would have to wait */
+static int vtd_ask_thread(void *data)
+{
+	struct iq_dev *d = data;
+	struct qi_desc desc;
+
+	devtlb_desc(d, &desc);
+	qi_submit_sync(&vtd_hw_of(d->fx)->iommu, &desc, 1, 0);
+	complete(&d->flushed);
+	return 0;
+}
+
+/*
+ * An attach rewrites the entries while the fence stands right before its store: what
+ * it writes has no permission in it, and it does not wait for the other CPU.
+ */
+static void vtd_test_attach_in_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain;
+	struct task_struct *task;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	domain = iommu_paging_domain_alloc(iq_device(d));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, domain);
+	WRITE_ONCE(d->mute, true);
+	init_completion(&d->flushed);
+	/* Nor does the work's blocking attach cover up for anything */
+	iq_hold_work(true);
+	migrate_disable();
+	iq_hold_fences(1);
+	task = kthread_create(vtd_ask_thread, d, "iq-asks");
+	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
+	for (i = 0; i < 5000 && !iq_hold_fences(-1); i++)
+		usleep_range(500, 1000);
+	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 1);
+
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(domain, iq_device(d)), 0);
+	KUNIT_EXPECT_FALSE(test, completion_done(&d->flushed));
+	KUNIT_EXPECT_FALSE(test, vtd_allows(d));
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+
+	iq_hold_fences(0);
+	migrate_enable();
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&d->flushed, 30 * HZ), 0);
+	KUNIT_EXPECT_FALSE(test, vtd_allows(d));
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+	iommu_detach_device(domain, iq_device(d));
+	iommu_domain_free(domain);
+	iq_expect_in_service(test, d);
+}
+
 /* Neither an answer nor a timeout */
 static void vtd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 {
@@ -1134,6 +1195,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_scrub),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
+	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
 	KUNIT_CASE(vtd_test_same_id),
@@ -1160,6 +1222,7 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_mixed_batch),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_scalable),
+	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
 	KUNIT_CASE(vtd_test_same_id),

@@ -315,6 +315,29 @@ static void iq_body_attach_fenced(struct kunit *test)
 	iommu_domain_free(domain);
 }
 
+/* All of a domain is flushed at once, where nobody may sleep: lazy mode's timer */
+static void iq_body_flush_all(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain = iommu_get_domain_for_dev(iq_device(d));
+	int asked = atomic_read(&d->asked);
+
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	iq_hold_work(true);
+	WRITE_ONCE(d->mute, true);
+	local_bh_disable();
+	iommu_flush_iotlb_all(domain);
+	local_bh_enable();
+	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+}
+
 /*
  * It stops answering, and then its domain is taken from it, as VFIO does: what it
  * holds is asked back before ATS goes off, and is no good when the domain comes back
@@ -734,6 +757,32 @@ static void iq_body_power(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
 	iq_settle(d);
 	iq_expect_in_service(test, d);
+}
+
+/* D3cold: its power is cut, and it comes back as new, if it comes back at all */
+static void iq_body_power_cut(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	iq_break_and_wait(test, d);
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_expect_state(test, d, "resetting");
+	WRITE_ONCE(d->gone, true);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+	iq_settle(d);
+	iq_expect_state(test, d, "quarantined");
+	iq_expect_shut_out(test, d);
+
+	/* It is there all the same, as it was, and goes to sleep once more */
+	WRITE_ONCE(d->gone, false);
+	iommu_quarantine_power_down(d->pdev, false);
+	iq_power_on(d);
+	WRITE_ONCE(d->mute, false);
+	WRITE_ONCE(d->fenced, false);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+	iq_settle(d);
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
 }
 
 /* ---- resets of buses ---- */
@@ -1789,6 +1838,44 @@ static void iq_body_pasid(struct kunit *test)
 	iommu_detach_device_pasid(domain, iq_device(d), pasid);
 	iommu_domain_free(domain);
 	iq_expect_in_service(test, d);
+}
+
+/* It stops answering, and then one of its PASIDs is taken from it */
+static void iq_body_pasid_leaves(struct kunit *test)
+{
+	struct iq_fixture *fx = test->priv;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_domain *domain = NULL;
+	struct iommu_sva *bond = NULL;
+	const u32 pasid = 3;
+
+	if (!fx->vendor->pasid_allows)
+		kunit_skip(test, "this instance's hardware has no PASIDs");
+	if (fx->vendor->sva) {
+		if (IQ_NO_SVA)
+			kunit_skip(test, "this kernel has no SVA on x86");
+		KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
+		bond = iq_bind(test, d);
+	} else {
+		domain = iq_domain_for_pasids(test, d);
+		KUNIT_ASSERT_EQ(test, iommu_attach_device_pasid(domain, iq_device(d),
+								pasid, NULL), 0);
+	}
+	iq_hold_work(true);
+	WRITE_ONCE(d->mute, true);
+	if (bond)
+		iommu_sva_unbind_device(bond);
+	else
+		iommu_detach_device_pasid(domain, iq_device(d), pasid);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+	if (domain)
+		iommu_domain_free(domain);
 }
 
 /* A page of the test's own process */

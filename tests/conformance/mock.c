@@ -170,6 +170,8 @@ static int mock_set_pasid(struct iommu_domain *domain, struct device *dev,
 			  ioasid_t pasid, struct iommu_domain *old)
 {
 	mock_of(dev)->pasid[pasid] = domain;
+	if (old)
+		mock_ask(mock_of(dev));
 	return 0;
 }
 
@@ -178,6 +180,7 @@ static void mock_remove_pasid(struct device *dev, ioasid_t pasid,
 			      struct iommu_domain *domain)
 {
 	mock_of(dev)->pasid[pasid] = &mock_blocked;
+	mock_ask(mock_of(dev));
 }
 #endif
 
@@ -192,6 +195,7 @@ static const struct iommu_domain_ops mock_domain_ops = {
 	.map_pages = mock_map_pages,
 	.unmap_pages = mock_unmap_pages,
 	.iotlb_sync = mock_iotlb_sync,
+	.flush_iotlb_all = mock_sync,
 	.iova_to_phys = mock_iova_to_phys,
 	.free = mock_domain_free,
 };
