@@ -1438,6 +1438,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_same_id),
 	KUNIT_CASE(amd_test_muted),
 	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(iq_leaves_frozen),
 	KUNIT_CASE(amd_test_silent_in_fence),
 	KUNIT_CASE(amd_test_silent_in_irq),
 	KUNIT_CASE(amd_test_silent_in_narrowing),

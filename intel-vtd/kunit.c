@@ -994,19 +994,20 @@ static void vtd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 
 /*
  * What is for a suspect is held back, and the IOMMU says nothing any more before
- * that is decided: the flush does not return as if it were done.
+ * that is decided: the last resort is that of a device that was asked in vain.
  */
 static void vtd_test_silent_in_narrowing(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct vtd_hw *hw = the_hw(test);
 
-	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
 	suspect(d);
 	hw->silent_after = 1;
 	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
 	KUNIT_EXPECT_TRUE(test, vtd_unit(&hw->iommu)->lost);
-	KUNIT_EXPECT_GT(test, iq_lost(test), 0);
+	iq_expect_last_resort(test, d, true);
 	vtd_active_before++;
 }
 
@@ -1202,6 +1203,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_named_nobody),
 	KUNIT_CASE(vtd_test_back_without_ats),
 	KUNIT_CASE(iq_held_fence),
+	KUNIT_CASE(iq_leaves_frozen),
 	KUNIT_CASE(vtd_test_silent_in_fence),
 	KUNIT_CASE(vtd_test_silent_in_narrowing),
 	KUNIT_CASE(vtd_test_silent_none),
@@ -1226,6 +1228,7 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
 	KUNIT_CASE(vtd_test_same_id),
+	KUNIT_CASE(iq_leaves_frozen),
 	{}
 };
 

@@ -382,6 +382,29 @@ static void iq_body_leaves_unseen(struct kunit *test)
 	iommu_group_put(group);
 }
 
+/*
+ * Its link is down until an error is dealt with: that it does not answer is no fault of
+ * its own. For suites of drivers that would not ask it either.
+ */
+static void __maybe_unused iq_leaves_frozen(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_group *group = iommu_group_get(iq_device(d));
+	int asked = atomic_read(&d->asked);
+
+	KUNIT_ASSERT_NOT_NULL(test, group);
+	d->pdev->error_state = pci_channel_io_frozen;
+	WRITE_ONCE(d->gone, true);
+	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
+	WRITE_ONCE(d->gone, false);
+	d->pdev->error_state = pci_channel_io_normal;
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	iq_expect_state(test, d, "healthy");
+	iommu_group_release_dma_owner(group);
+	iq_expect_in_service(test, d);
+	iommu_group_put(group);
+}
+
 /* ---- resets ---- */
 
 static void iq_body_recover(struct kunit *test)
