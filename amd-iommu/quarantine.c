@@ -1231,8 +1231,11 @@ void amd_quarantine_event(struct amd_iommu *iommu, void *event)
 			amd_update_next_event(iommu);
 		}
 		unit->taken = (slot + EVTLOG_ENTRY_SIZE) % size;
-		if (entry[0] >> 60 == EVENT_TYPE_IO_FAULT && !amd_iommu_snp_en)
+		if (entry[0] >> 60 == EVENT_TYPE_IO_FAULT && !amd_iommu_snp_en) {
+			/* Pairs with smp_rmb() in amd_quarantine_settle() */
+			smp_wmb();
 			memset(entry, 0, EVTLOG_ENTRY_SIZE);
+		}
 	}
 	amd_fence_all(iommu);
 }
