@@ -512,7 +512,7 @@ def main():
             else:
                 guest.build_mutant(make_arch(arch), source, build, path, text)
             by = boot(source, build, arch, suites, os.path.join(logs, f"{name}.log"))
-            for stale in objects:
+            for stale in filter(os.path.exists, objects):
                 os.unlink(stale)
             number += 1
             killed += bool(by)
