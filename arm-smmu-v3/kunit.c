@@ -884,10 +884,6 @@ static void smmu_test_scrub(struct kunit *test)
 }
 
 /*
- * At each timeout the queue is so full that nobody can say what stood under the
- * failed CMD_SYNC: who fails again and again, alone, is accused after all.
- */
-/*
  * C3: there is no room, and while a flush waits for some its device is accused. What
  * it was about to queue would be sent after the fence.
  */
@@ -927,6 +923,10 @@ static void smmu_test_accused_meanwhile(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/*
+ * At each timeout the queue is so full that nobody can say what stood under the
+ * failed CMD_SYNC: who fails again and again, alone, is accused after all.
+ */
 static void smmu_test_crowded(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);

@@ -315,6 +315,21 @@ static void iq_body_attach_fenced(struct kunit *test)
 	iommu_domain_free(domain);
 }
 
+/*
+ * It stopped answering, what asked it has returned, and the work is held, lest its
+ * blocking attach cover up for a fence that is not there.
+ */
+static void iq_expect_caught(struct kunit *test, struct iq_dev *d)
+{
+	KUNIT_EXPECT_FALSE_MSG(test, iq_may_translate(d),
+			       "it is over, the device can still use what it has cached");
+	WRITE_ONCE(d->fenced, true);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+}
+
 /* All of a domain is flushed at once, where nobody may sleep: lazy mode's timer */
 static void iq_body_flush_all(struct kunit *test)
 {
@@ -329,13 +344,30 @@ static void iq_body_flush_all(struct kunit *test)
 	iommu_flush_iotlb_all(domain);
 	local_bh_enable();
 	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), asked);
+	iq_expect_caught(test, d);
+	iq_recover(test, d);
+}
+
+/* @gone: so does its configuration space */
+static void iq_leave(struct kunit *test, bool gone)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_group *group = iommu_group_get(iq_device(d));
+
+	KUNIT_ASSERT_NOT_NULL(test, group);
+	WRITE_ONCE(d->mute, true);
+	WRITE_ONCE(d->gone, gone);
+	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	WRITE_ONCE(d->fenced, true);
-	iq_hold_work(false);
 	iq_await_state(test, d, "quarantined");
-	iq_settle(d);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iommu_group_release_dma_owner(group);
+	WRITE_ONCE(d->gone, false);
+	iq_expect_shut_out(test, d);
 	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+	iommu_group_put(group);
 }
 
 /*
@@ -344,42 +376,13 @@ static void iq_body_flush_all(struct kunit *test)
  */
 static void iq_body_leaves(struct kunit *test)
 {
-	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct iommu_group *group = iommu_group_get(iq_device(d));
-
-	KUNIT_ASSERT_NOT_NULL(test, group);
-	WRITE_ONCE(d->mute, true);
-	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
-	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-	WRITE_ONCE(d->fenced, true);
-	iq_await_state(test, d, "quarantined");
-	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
-	iommu_group_release_dma_owner(group);
-	iq_expect_shut_out(test, d);
-	iq_recover(test, d);
-	iq_expect_in_service(test, d);
-	iommu_group_put(group);
+	iq_leave(test, false);
 }
 
 /* The same, and its configuration space reads as all ones: it may be back */
 static void iq_body_leaves_unseen(struct kunit *test)
 {
-	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct iommu_group *group = iommu_group_get(iq_device(d));
-
-	KUNIT_ASSERT_NOT_NULL(test, group);
-	WRITE_ONCE(d->mute, true);
-	WRITE_ONCE(d->gone, true);
-	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
-	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-	WRITE_ONCE(d->fenced, true);
-	iq_await_state(test, d, "quarantined");
-	iommu_group_release_dma_owner(group);
-	WRITE_ONCE(d->gone, false);
-	iq_expect_shut_out(test, d);
-	iq_recover(test, d);
-	iq_expect_in_service(test, d);
-	iommu_group_put(group);
+	iq_leave(test, true);
 }
 
 /*
@@ -1890,12 +1893,7 @@ static void iq_body_pasid_leaves(struct kunit *test)
 		iommu_sva_unbind_device(bond);
 	else
 		iommu_detach_device_pasid(domain, iq_device(d), pasid);
-	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
-	WRITE_ONCE(d->fenced, true);
-	iq_hold_work(false);
-	iq_await_state(test, d, "quarantined");
-	iq_settle(d);
-	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_expect_caught(test, d);
 	iq_recover(test, d);
 	if (domain)
 		iommu_domain_free(domain);
@@ -1939,17 +1937,10 @@ static void iq_body_process(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
 
 	addr = iq_touch(test);
-	/* Lest its blocking attach cover up for a fence that is not there */
 	iq_hold_work(true);
 	WRITE_ONCE(d->mute, true);
 	KUNIT_EXPECT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
-	KUNIT_EXPECT_FALSE_MSG(test, iq_may_translate(d),
-			       "the page is free, the device can still use what it has cached");
-	WRITE_ONCE(d->fenced, true);
-	iq_hold_work(false);
-	iq_await_state(test, d, "quarantined");
-	iq_settle(d);
-	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_expect_caught(test, d);
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"), "ats-invalidation-timeout");
 	KUNIT_EXPECT_FALSE(test, fx->vendor->pasid_allows(d, pasid));
 
