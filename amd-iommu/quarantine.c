@@ -548,8 +548,7 @@ static void amd_fenced(struct amd_dev *adev, unsigned int accused)
 		evidence = adev->evidence;
 		atomic_set(&adev->state, AMD_FENCED);
 	}
-	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
-	iommu_quarantine_report(adev->dev, &evidence);
+	iommu_quarantine_fenced(adev->dev, &evidence);
 }
 
 /*

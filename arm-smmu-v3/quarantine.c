@@ -538,8 +538,7 @@ static void smmu_fenced(struct smmu_dev *sdev, unsigned int accused)
 		evidence = sdev->evidence;
 		atomic_set(&sdev->state, SMMU_FENCED);
 	}
-	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
-	iommu_quarantine_report(sdev->master->dev, &evidence);
+	iommu_quarantine_fenced(sdev->master->dev, &evidence);
 }
 
 /*

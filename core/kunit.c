@@ -13,6 +13,7 @@
 
 #include "quarantine.h"
 
+EXPORT_TRACEPOINT_SYMBOL_GPL(iommu_device_fenced);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommu_device_broken);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommu_device_quarantined);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommu_device_recovered);

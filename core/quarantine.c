@@ -466,6 +466,25 @@ void iommu_quarantine_report(struct device *dev,
 EXPORT_SYMBOL_GPL(iommu_quarantine_report);
 
 /**
+ * iommu_quarantine_fenced() - say that a device is fenced, and report it
+ * @dev: as for iommu_quarantine_report()
+ * @evidence: as for iommu_quarantine_report()
+ *
+ * What a backend ends each fence with, once: from here on the device can use no
+ * translation that it holds, and the flush may return.
+ *
+ * Context: as iommu_quarantine_report().
+ */
+void iommu_quarantine_fenced(struct device *dev,
+			     const struct iommu_broken_evidence *evidence)
+{
+	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
+	trace_iommu_device_fenced(dev, evidence);
+	iommu_quarantine_report(dev, evidence);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_fenced);
+
+/**
  * iommu_report_device_broken() - report a device that is beyond the driver
  * @dev: the device; must be kept from being freed by the caller
  *

@@ -578,8 +578,7 @@ static void vtd_fence(struct vtd_dev *vdev)
 		evidence = vdev->evidence;
 		atomic_set(&vdev->state, VTD_FENCED);
 	}
-	iommu_quarantine_count(IOMMU_QUARANTINE_FENCES);
-	iommu_quarantine_report(vdev->info->dev, &evidence);
+	iommu_quarantine_fenced(vdev->info->dev, &evidence);
 }
 
 /* Wait until a timeout can no longer belong to something older */

@@ -2025,6 +2025,8 @@ static void iq_body_notifications(struct kunit *test)
 	KUNIT_EXPECT_NE_MSG(test, told->hw[0] | told->hw[1], 0,
 			    "no evidence of the hardware");
 	KUNIT_EXPECT_EQ(test, told->error, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&told->fenced), 1);
+	KUNIT_EXPECT_EQ(test, told->fenced_first, 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->broken), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->quarantined), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&told->uevent_broken), 1);

@@ -526,6 +526,15 @@ static bool told_about(struct iq_fixture *fx, struct device *dev)
 	return false;
 }
 
+static void told_fenced(void *data, struct device *dev,
+			const struct iommu_broken_evidence *evidence)
+{
+	struct iq_fixture *fx = data;
+
+	if (told_about(fx, dev))
+		atomic_inc(&fx->told.fenced);
+}
+
 static void told_broken(void *data, struct device *dev, const char *vendor,
 			const struct iommu_broken_evidence *evidence,
 			unsigned int count)
@@ -534,6 +543,7 @@ static void told_broken(void *data, struct device *dev, const char *vendor,
 
 	if (!told_about(fx, dev))
 		return;
+	fx->told.fenced_first = atomic_read(&fx->told.fenced);
 	fx->told.cause = evidence->cause;
 	fx->told.epoch = evidence->epoch;
 	fx->told.hw[0] = evidence->hw[0];
@@ -764,6 +774,7 @@ struct iq_fixture *iq_start(struct kunit *test, const struct iq_vendor *vendor)
 	KUNIT_ASSERT_EQ(test, vendor->start(fx), 0);
 	if (fx->thread)
 		wake_up_process(fx->thread);
+	KUNIT_ASSERT_EQ(test, register_trace_iommu_device_fenced(told_fenced, fx), 0);
 	KUNIT_ASSERT_EQ(test, register_trace_iommu_device_broken(told_broken, fx), 0);
 	KUNIT_ASSERT_EQ(test, register_trace_iommu_device_quarantined(told_quarantined, fx), 0);
 	KUNIT_ASSERT_EQ(test, register_trace_iommu_device_recovered(told_recovered, fx), 0);
@@ -804,6 +815,7 @@ void iq_stop(struct kunit *test)
 	if (fx->vendor->leaks)
 		KUNIT_EXPECT_EQ_MSG(test, fx->vendor->leaks(fx), 0,
 				    "the backend still counts a device that is gone");
+	unregister_trace_iommu_device_fenced(told_fenced, fx);
 	unregister_trace_iommu_device_broken(told_broken, fx);
 	unregister_trace_iommu_device_quarantined(told_quarantined, fx);
 	unregister_trace_iommu_device_recovered(told_recovered, fx);

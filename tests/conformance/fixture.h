@@ -117,9 +117,11 @@ struct iq_vendor {
 
 /* What was told about the devices of a fixture */
 struct iq_told {
-	atomic_t broken;	/* trace events */
+	atomic_t fenced;	/* trace events */
+	atomic_t broken;
 	atomic_t quarantined;
 	atomic_t recovered;
+	int fenced_first;	/* what @fenced was at the last @broken */
 	int cause;		/* of the last one */
 	int error;
 	u32 epoch;

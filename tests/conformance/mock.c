@@ -77,8 +77,10 @@ static int mock_ask(struct mock_dev *md)
 	if (iommu_quarantine_enabled()) {
 		md->fenced = true;
 		iq_forget(md->d);
+		iommu_quarantine_fenced(md->dev, &evidence);
+	} else {
+		iommu_quarantine_report(md->dev, &evidence);
 	}
-	iommu_quarantine_report(md->dev, &evidence);
 	return -ETIMEDOUT;
 }
 

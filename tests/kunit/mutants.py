@@ -86,6 +86,8 @@ MUTANTS = [
      MOCK_SUITE, "um"),
     ("core-recovered-silently", CORE, r"set_bit\(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events\);", ";",
      MOCK_SUITE, "um"),
+    ("core-fence-untold", CORE, r"\n\ttrace_iommu_device_fenced\(dev, evidence\);", "",
+     MOCK_SUITE, "um"),
     ("core-no-uevent", CORE, r"\n\t\tquarantine_tell\(q, IOMMU_QUARANTINE_EVENT_QUARANTINED\);", "\n\t\t;",
      MOCK_SUITE, "um"),
     ("core-no-irq-work", CORE, r"irq_work_queue\(&q->irq_work\);",

@@ -132,6 +132,8 @@ void iommu_quarantine_backend_register(struct iommu_quarantine_backend *backend)
 void iommu_quarantine_backend_unregister(struct iommu_quarantine_backend *backend);
 void iommu_quarantine_report(struct device *dev,
 			     const struct iommu_broken_evidence *evidence);
+void iommu_quarantine_fenced(struct device *dev,
+			     const struct iommu_broken_evidence *evidence);
 u32 iommu_quarantine_epoch(struct device *dev);
 bool iommu_quarantine_enabled(void);
 bool iommu_quarantine_may_ask(struct device *dev);

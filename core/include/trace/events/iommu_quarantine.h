@@ -29,6 +29,23 @@ TRACE_DEFINE_ENUM(IOMMU_BROKEN_ADMIN);
 			 { IOMMU_BROKEN_NO_ANSWER, "iommu-no-answer" },	\
 			 { IOMMU_BROKEN_ADMIN, "admin" })
 
+TRACE_EVENT(iommu_device_fenced,
+	    TP_PROTO(struct device *dev,
+		     const struct iommu_broken_evidence *evidence),
+	    TP_ARGS(dev, evidence),
+
+	    TP_STRUCT__entry(__string(device, dev_name(dev))
+			     __field(int, cause)
+			     __field(u32, epoch)),
+
+	    TP_fast_assign(__assign_str(device);
+			   __entry->cause = evidence->cause;
+			   __entry->epoch = evidence->epoch;),
+
+	    TP_printk("device=%s cause=%s epoch=%u", __get_str(device),
+		      show_iommu_broken_cause(__entry->cause), __entry->epoch)
+);
+
 TRACE_EVENT(iommu_device_broken,
 	    TP_PROTO(struct device *dev, const char *vendor,
 		     const struct iommu_broken_evidence *evidence,
