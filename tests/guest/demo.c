@@ -70,7 +70,6 @@ struct story {
 	bool recovered;
 	u32 timeouts;
 	u32 reused, bad;
-	unsigned long fences;
 	int trace;
 	u64 streamed;
 };
@@ -87,22 +86,13 @@ static void watch_hardware(struct story *s, u64 now)
 	step(now, "timeout", text);
 }
 
-static unsigned long fences(void)
-{
-	char text[512], *p;
-
-	if (read_file(STATS, text, sizeof(text)) < 0)
-		return 0;
-	p = strstr(text, "fences ");
-	return p ? strtoul(p + strlen("fences "), NULL, 10) : 0;
-}
-
 /* The kernel's own times: "... 12.345678: iommu_device_broken: ...". */
 static void drain_trace(struct story *s)
 {
 	static const struct {
 		const char *event, *step;
 	} map[] = {
+		{ "iommu_device_fenced: ", "fenced" },
 		{ "iommu_device_broken: ", "reported" },
 		{ "iommu_device_quarantined: ", "quarantined" },
 		{ "iommu_device_recovered: ", "recovered" },
@@ -130,15 +120,12 @@ static void drain_trace(struct story *s)
 			while (stamp > line && stamp[-1] != ' ')
 				stamp--;
 			when = (u64)(strtod(stamp, NULL) * 1e9);
-			if (!i) {
-				/*
-				 * The report follows timeout and fence within
-				 * less than we can see: its time is theirs.
-				 */
+			/*
+			 * The fence follows the timeout within less than we
+			 * can see: its time is the timeout's.
+			 */
+			if (!i)
 				watch_hardware(s, when);
-				if (fences() > s->fences)
-					step(when, "fenced", "");
-			}
 			step(when, map[i].step, at + strlen(map[i].event));
 		}
 	}
@@ -283,7 +270,6 @@ static void tell(void)
 
 	s.pages = map_with_ats(&dev_a, PAGES);
 	s.trace = trace_on();
-	s.fences = fences();
 	neighbour_start(&dev_b, IQ_N_UNMAP, CPU_NEIGHBOUR);
 	require(wait_for(neighbour_runs, NULL, opt.limit_ms), "neighbour-runs", "%s", dev_b.bdf);
 	beat(true);

@@ -2137,13 +2137,15 @@ static bool uevents_are(void *arg)
 }
 
 /*
- * C9, C11: one trace event and one uevent per step. There is no network in
- * this kernel, so the uevent arrives through the helper program. Needs the graft.
+ * C9, C11: one trace event per step, and one uevent from the report on. There is no
+ * network in this kernel, so the uevent arrives through the helper program. Needs the
+ * graft.
  */
 static void s_events(void)
 {
 	static const char * const events[] = {
-		"iommu_device_broken:", "iommu_device_quarantined:", "iommu_device_recovered:",
+		"iommu_device_fenced:", "iommu_device_broken:", "iommu_device_quarantined:",
+		"iommu_device_recovered:",
 	};
 	static struct uevent_arg uevents[] = {
 		{ "=broken ", 1 }, { "=quarantined ", 1 }, { "=recovered ", 1 },
@@ -2162,7 +2164,7 @@ static void s_events(void)
 	check_eq((u64)-flr(&dev_a), 0, "flr");
 	check_recovered(&dev_a);
 	write_file(TRACING "/events/iommu_quarantine/enable", "0");
-	for (int i = 0; i < 3; i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
 		check_eq(count_in(TRACING "/trace", events[i]), 1, events[i]);
 	for (int i = 0; helper && i < 3; i++) {
 		wait_for(uevents_are, &uevents[i], opt.limit_ms);
