@@ -146,15 +146,16 @@ static bool wanted(const struct scenario *s)
 }
 
 /*
- * What the kernel holds against us, read from state, not from its log: taint
- * by a warning, a bad page (KASAN) or a lockup, and lockdep having given up.
- * What is not a warning to the kernel but one of these still counts; what
- * panics does not come here.
+ * What the kernel holds against us, read from its state: taint by a warning, a bad
+ * page (KASAN) or a lockup, and lockdep having given up. Wrong use of RCU leaves
+ * nothing but lines in the log. What is not a warning to the kernel but one of
+ * these still counts; what panics does not come here.
  */
 #define TAINT_DIE		BIT(7)
 #define TAINT_BAD_PAGE		BIT(5)
 #define TAINT_WARN		BIT(9)
 #define TAINT_SOFTLOCKUP	BIT(14)
+#define RCU_SUSPICIOUS		BIT(62)
 #define LOCKDEP_GAVE_UP		BIT(63)
 
 static unsigned long complaints(void)
@@ -170,6 +171,8 @@ static unsigned long complaints(void)
 		if (p && !strtoul(p + strlen("debug_locks:"), NULL, 10))
 			found |= LOCKDEP_GAVE_UP;
 	}
+	if (kmsg_count("suspicious RCU usage"))
+		found |= RCU_SUSPICIOUS;
 	return found;
 }
 
@@ -177,6 +180,8 @@ static const char *word_for(unsigned long found)
 {
 	if (found & LOCKDEP_GAVE_UP)
 		return "lockdep complained";
+	if (found & RCU_SUSPICIOUS)
+		return "suspicious RCU usage";
 	if (found & TAINT_BAD_PAGE)
 		return "KASAN or a bad page";
 	if (found & TAINT_SOFTLOCKUP)
