@@ -1827,6 +1827,16 @@ static bool file_is_not_zero(void *path)
 	return read_file(path, buf, sizeof(buf)) > 0 && strtoul(buf, NULL, 10);
 }
 
+/* Reported, and the work held before it takes the group mutex */
+static void break_with_work_held(void)
+{
+	if (grafted)
+		require(!write_file(HOLD_WORK, "1"), "hold-armed", HOLD_WORK);
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	require(wait_for(file_is_not_zero, HOLD_WORK, opt.limit_ms), "work-held", HOLD_WORK);
+	check(state_is(&dev_a, "reported"), "reported", "%s", dev_a.bdf);
+}
+
 /*
  * C8: hot removal while the quarantine work is pending, held before it takes
  * the group mutex. Release has to wait for it outside that mutex. Red: plain;
@@ -1838,11 +1848,7 @@ static void s_remove_pending(void)
 
 	needs_hold(HOLD_WORK);
 	begin();
-	if (grafted)
-		require(!write_file(HOLD_WORK, "1"), "hold-armed", HOLD_WORK);
-	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
-	require(wait_for(file_is_not_zero, HOLD_WORK, opt.limit_ms), "work-held", HOLD_WORK);
-	check(state_is(&dev_a, "reported"), "reported", "%s", dev_a.bdf);
+	break_with_work_held();
 	job = device_write_start(CPU_SECOND, &dev_a, "remove", "1");
 	/* The device's directory goes first, its release has to wait. */
 	wait_for(is_done, job, 300);
@@ -1850,6 +1856,32 @@ static void s_remove_pending(void)
 	require(job_wait(job, opt.limit_ms), "remove-returned", "%s", dev_a.bdf);
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
 	come_back(&dev_a);
+}
+
+/*
+ * C8: the driver goes while the quarantine work is pending, and takes with it
+ * the mappings of a device that is fenced and not yet blocked. Red: plain.
+ */
+static void s_unbind_pending(void)
+{
+	u32 left;
+
+	needs_hold(HOLD_WORK);
+	begin();
+	left = map_with_ats(&dev_a, 8);
+	break_with_work_held();
+	check_eq((u64)-device_write(&dev_a, DRIVER "unbind", dev_a.bdf, "unbind-returned"),
+		 0, "unbind");
+	check_eq(damaged(left, 8, 0), 0, "pages-of-the-driver-intact");
+	check(state_is(&dev_a, "reported"), "reported", "%s", dev_a.bdf);
+	require(!write_file(HOLD_WORK, "0"), "hold-released", HOLD_WORK);
+	check_quarantined(&dev_a, base_a, 1);
+	check_eq((u64)-device_write(&dev_a, DRIVER "bind", dev_a.bdf, "bind-returned"),
+		 0, "bind");
+	check_still_quarantined(&dev_a);
+	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
 }
 
 /* ---- the window between FENCING and FENCED ---- */
@@ -2741,6 +2773,7 @@ const struct scenario scenarios[] = {
 	{ "remove_quarantined", "main", s_remove_quarantined },
 	{ "remove_wedged", "main", s_remove_wedged },
 	{ "remove_pending", "main", s_remove_pending },
+	{ "unbind_pending", "main", s_unbind_pending },
 	{ "rescan_quarantined", "main", s_rescan_quarantined },
 	{ "rescan_wedged", "main", s_rescan_wedged },
 	{ "hotplug_healthy", "hotplug", s_hotplug_healthy },
