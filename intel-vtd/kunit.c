@@ -55,6 +55,7 @@ struct vtd_hw {
 	unsigned int waits;
 	unsigned int iotlbs;
 	unsigned int devtlbs;
+	unsigned int contexts[IQ_DEVS];	/* of one device; the fence's are global */
 	u16 did[IQ_DEVS];		/* of the cached entries */
 };
 
@@ -200,6 +201,9 @@ static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
 	switch (qw0 & 0xf) {
 	case QI_CC_TYPE:
 		hw_forget(hw, qw0);
+		d = iq_find(hw->fx, qw0 >> 32);
+		if (d && (qw0 & 0x30) == QI_CC_GRAN(DMA_CCMD_DEVICE_INVL))
+			hw->contexts[d - hw->fx->dev]++;
 		return true;
 	case QI_PC_TYPE:
 		hw_forget_pasids(hw);
@@ -741,7 +745,7 @@ static void vtd_test_wrap(struct kunit *test)
 
 struct vtd_producer {
 	struct intel_iommu *iommu;
-	struct qi_desc desc[2];
+	struct qi_desc desc[3];
 	unsigned int count;
 	int rc;
 	struct completion done;
@@ -769,18 +773,19 @@ static void vtd_producer_start(struct kunit *test, struct vtd_producer *p)
 }
 
 /*
- * Two CPUs, one timeout: the waits of both were fetched and are aborted. The
- * innocent one is run again.
+ * Two CPUs, one timeout: the waits of both were fetched and are aborted. All of the
+ * innocent one is run again, what it says of the context cache as well.
  */
 static void vtd_test_aborted_innocent(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
 	struct vtd_hw *hw = the_hw(test);
-	struct vtd_producer p = { .count = 2 };
+	struct vtd_producer p = { .count = 3 };
 	struct qi_desc desc;
 	int answered = atomic_read(&o->answered);
 	unsigned int iotlbs = hw->iotlbs;
+	unsigned int *contexts = &hw->contexts[IQ_OTHER], before = *contexts;
 
 	migrate_disable();
 	hw->fetch_all = true;
@@ -788,6 +793,8 @@ static void vtd_test_aborted_innocent(struct kunit *test)
 	WRITE_ONCE(d->mute, true);
 	devtlb_desc(o, &p.desc[0]);
 	qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &p.desc[1]);
+	p.desc[2].qw0 = QI_CC_GRAN(DMA_CCMD_DEVICE_INVL) | QI_CC_SID((u64)o->sid) |
+			QI_CC_TYPE;
 	vtd_producer_start(test, &p);
 	devtlb_desc(d, &desc);
 	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
@@ -797,6 +804,7 @@ static void vtd_test_aborted_innocent(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p.rc, 0);
 	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
 	KUNIT_EXPECT_GT(test, hw->iotlbs, iotlbs);
+	KUNIT_EXPECT_EQ(test, *contexts, before + 2);
 	iq_expect_state(test, o, "healthy");
 	iq_await_state(test, d, "quarantined");
 	KUNIT_EXPECT_EQ(test, hw->ites, 1);
@@ -1041,6 +1049,30 @@ static void vtd_test_silent_busmaster(struct kunit *test)
 	vtd_silent(test, IOMMU_LAST_RESORT_BUSMASTER);
 }
 
+/* Given up with a full queue: who waits for room is not kept for ever */
+static void vtd_test_silent_full(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct qi_desc desc[60];
+	unsigned int i, lost;
+
+	for (i = 0; i < ARRAY_SIZE(desc); i++)
+		qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &desc[i]);
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	hw->silent = true;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	/* None of these slots comes back */
+	for (i = 0; i < QI_LENGTH / ARRAY_SIZE(desc) + 2; i++) {
+		lost = iq_lost(test);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc, ARRAY_SIZE(desc), 0),
+				-EIO);
+		KUNIT_EXPECT_GT(test, iq_lost(test), lost);
+	}
+	KUNIT_EXPECT_LT(test, hw->iommu.qi->free_cnt, (int)ARRAY_SIZE(desc) + 2);
+	vtd_active_before++;
+}
+
 /* A device that is gone and the hardware names: nobody is hurt, nobody hangs */
 static void vtd_test_named_nobody(struct kunit *test)
 {
@@ -1207,6 +1239,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_silent_in_fence),
 	KUNIT_CASE(vtd_test_silent_in_narrowing),
 	KUNIT_CASE(vtd_test_silent_none),
+	KUNIT_CASE(vtd_test_silent_full),
 	KUNIT_CASE(vtd_test_silent_busmaster),
 	KUNIT_CASE(vtd_test_silent_reset),
 	{}
