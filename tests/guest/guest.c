@@ -106,6 +106,7 @@ static struct {
 	char skip_reason[256];
 	bool failed;
 	bool lost;
+	bool as_ungrafted;
 	bool last;
 	bool other_kernel;
 	bool crash;
@@ -260,6 +261,17 @@ bool goes_on_after_a_crash(void)
 void lost_on_purpose(void)
 {
 	cur.lost = true;
+}
+
+void lost_as_ungrafted(void)
+{
+	cur.lost = true;
+	cur.as_ungrafted = true;
+}
+
+bool is_lost_as_ungrafted(void)
+{
+	return cur.as_ungrafted;
 }
 
 enum verdict run_scenario(const char *name, void (*fn)(void))

@@ -104,6 +104,9 @@ bool goes_on_after_a_crash(void);
 bool goes_on_in_another_kernel(void);
 /* A CPU is spinning with irqs off on purpose: nothing more can run here. */
 void lost_on_purpose(void);
+/* ... by the driver itself, the quarantine is off: so are the kernel's complaints its own */
+void lost_as_ungrafted(void);
+bool is_lost_as_ungrafted(void);
 
 /* ---- small things ---- */
 

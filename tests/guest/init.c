@@ -252,8 +252,7 @@ static bool run_all(void)
 			if (v != AGAIN || !clean || attempt == ATTEMPTS)
 				break;
 		}
-		/* Lost on purpose is mainline's behaviour, and so are its complaints. */
-		seen = v == STUCK && !first_failure()[0] ? known : complaints();
+		seen = is_lost_as_ungrafted() && !first_failure()[0] ? known : complaints();
 		report(n, s, v, seen & ~known);
 		known |= seen;
 		if (v == STUCK)

@@ -177,7 +177,8 @@ def more_endpoints(names):
 
 # The first check that has to fail on the ungrafted kernel (of two that race,
 # either). None: a control, which has to pass there too. What is not here asks
-# for an interface that only the graft brings, or for another command line.
+# for an interface that only the graft brings, or for another command line, or it
+# begins with the unmap that others have been seen not to return from.
 PLAIN = {
     "healthy": None,
     "healthy_neighbour": None,
@@ -1177,6 +1178,20 @@ MUTANTS = [
     ("no-power-bracket", CORE + "bus.c",
      r"\tif \(state == Q_HEALTHY \|\| state == Q_RELEASED \|\| q->deferred\)\n", "\tif (state >= 0)\n",
      "kind_power", "recovered", ("amd",)),
+    ("admin-not-heard", CORE + "sysfs.c", r"\n\tiommu_quarantine_report\(dev, &evidence\);", "\n\t;",
+     "admin", "quarantined", ("amd",)),
+    ("fence-untold", CORE + "quarantine.c", r"\n\ttrace_iommu_device_fenced\(dev, evidence\);", "",
+     "events", "iommu_device_fenced", ("amd",)),
+    ("report-blocks", CORE + "quarantine.c",
+     r"if \(iommu_quarantine_enabled\(\) &&\n\t    quarantine_state", "if (true &&\n\t    quarantine_state",
+     "param_report", "not-quarantined", ("amd",)),
+    ("option-unknown", CORE + "quarantine.c", r'= "off",', '= "of",', "param_off", "page-damaged",
+     ("amd",)),
+    ("report-does-not-panic", CORE + "quarantine.c", r"if \(policy == Q_POLICY_PANIC\)", "if (false)",
+     "param_panic", "panicked", ("amd",)),
+    ("amd-silence-does-not-panic", AMD,
+     r"if \(iommu_quarantine_last_resort\(\) == IOMMU_LAST_RESORT_PANIC\)", "if (false)",
+     "silent_panic", "panicked", ("amd",)),
     ("vfio-owner-not-told", CORE + "vfio.c", r"\t\teventfd_signal\(eventfd->ctx\);\n", "\t\t;\n",
      "vfio_reset", "owner-told", ("amd",)),
     # A reset that says 0 is taken for one: only the first invalidation, which is not
