@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Flat KTAP and JUnit from the log of a KUnit boot.
 
-    kunit-ktap.py [--junit FILE] [--partial] ARCH=BOOT.LOG...
+    kunit-ktap.py --features FILE [--junit FILE] [--partial] ARCH=BOOT.LOG...
 
-Fails on a test that failed, on one that was skipped without tests/kunit/skips
-knowing why, on a suite that tests/kunit/suites asks for and that is not there,
+FILE says what the kernel has (features.h of the graft). Fails on a test that
+failed, on one that was skipped without tests/kunit/skips knowing why, on a suite that tests/kunit/suites asks for and that is not there,
 on a backend that lacks a body of the conformance suite or runs fewer than
 twenty, and on anything the kernel complains about meanwhile. --partial: the
 boot was asked for some suites only.
@@ -39,13 +39,13 @@ class Suite:
         self.done = False
 
 
-def table(name):
+def table(name, columns=2):
     with open(os.path.join(ROOT, "tests/kunit", name),
               encoding="utf-8") as lines:
         for line in lines:
             line = line.strip()
             if line and not line.startswith("#"):
-                yield [part.strip() for part in line.split("|", 1)]
+                yield [part.strip() for part in line.split("|", columns - 1)]
 
 
 def parse(lines):
@@ -133,12 +133,16 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", required=True)
     parser.add_argument("--junit")
     parser.add_argument("--partial", action="store_true")
     parser.add_argument("logs", nargs="+", metavar="ARCH=BOOT.LOG")
     args = parser.parse_args()
 
-    skips = dict(table("skips"))
+    with open(args.features, encoding="utf-8") as lines:
+        features = set(re.findall(r"^#define IQ_HAVE_(\w+)$", lines.read(), re.M))
+    skips = {name: why for name, feature, why in table("skips", 3)
+             if feature == "-" or feature in features}
     results = []
     for pair in args.logs:
         arch, _, path = pair.partition("=")

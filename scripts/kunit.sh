@@ -170,14 +170,15 @@ for arch in "${archs[@]}"; do
 	counters+=("$arch=$(cross "$arch")gcov=$obj=$IQ_CACHE/out/kunit/$arch/boot.log")
 done
 [ -z "$build_only" ] || exit 0
+features=$src/drivers/iommu/quarantine/core/compat/features.h
 if [ -n "$coverage" ]; then
 	# Counters of a run that failed say nothing
-	/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" "${logs[@]}" >&2
+	/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" --features "$features" "${logs[@]}" >&2
 	/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-coverage.py" \
 		--work "$IQ_CACHE/out/kunit/coverage" "${counters[@]}" |
 		tee "$IQ_CACHE/out/kunit/coverage.ktap"
 	exit
 fi
-/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" ${filter:+--partial} \
+/usr/bin/python3 -B "$IQ_ROOT/scripts/kunit-ktap.py" --features "$features" ${filter:+--partial} \
 	--junit "$IQ_CACHE/out/kunit/junit.xml" "${logs[@]}" |
 	tee "$IQ_CACHE/out/kunit/results.ktap"
