@@ -80,6 +80,7 @@ suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
 suite_models() { tests/models/run.sh; }
 suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirname "$(scripts/build-qemu.sh)")"; }
+suite_kunitconfig() { tests/kunit/kunitconfig.sh "$(grafted_tree)"; }
 suite_kunit() { scripts/kunit.sh um um-modules "${archs[@]/x86/x86_64}"; }
 suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
 suite_mutants() { tests/guest/run.sh mutants ${VENDOR:+--vendor "$VENDOR"}; }
@@ -88,7 +89,7 @@ vendors=${VENDOR:-intel,amd,arm}
 list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 
-all="build style sources graft series kabi text static rules models faultmodel kunit module lts scenarios mutants"
+all="build style sources graft series kabi text static rules models faultmodel kunitconfig kunit module lts scenarios mutants"
 # That of the SMMUv3
 [[ $vendors = *arm* ]] || all=${all/ module/}
 [ -z "${KERNELS:-}" ] || all="$all matrix"
