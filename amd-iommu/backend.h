@@ -38,6 +38,8 @@ enum amd_state {
  * @cut_off: bus mastering is off at the port above
  * @accused: how often it was; under amd_unit.log_lock
  * @evidence: of the last accusation, written before @state becomes FENCING
+ * @parent: what it was attached to when a guest's tables were last put on top;
+ *	only to be compared, it may be gone; under group->mutex
  * @pasids: PASIDs that are attached; what is stored has no meaning
  * @rcu: grace period between release and free
  * @nr_sids: DeviceIDs of the device
@@ -52,6 +54,7 @@ struct amd_dev {
 	bool cut_off;
 	unsigned int accused;
 	struct iommu_broken_evidence evidence;
+	struct protection_domain *parent;
 	struct xarray pasids;
 	struct rcu_head rcu;
 	unsigned int nr_sids;

@@ -1347,6 +1347,20 @@ static struct iommu_domain *amd_nest(struct kunit *test,
 	return domain;
 }
 
+/* ATS is on, and what the host takes away from the virtual machine is asked for */
+static void amd_expect_nested(struct kunit *test, struct iq_dev *d,
+			      struct iommu_domain *parent)
+{
+	int answered = atomic_read(&d->answered);
+
+	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
+	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	KUNIT_ASSERT_EQ(test, iommu_map(parent, SZ_1M, virt_to_phys(d->fx->page), PAGE_SIZE,
+					IOMMU_READ | IOMMU_WRITE, GFP_KERNEL), 0);
+	iommu_unmap(parent, SZ_1M, PAGE_SIZE);
+	KUNIT_EXPECT_GT(test, atomic_read(&d->answered), answered);
+}
+
 /*
  * A virtual machine has the guest's tables on top of the host's. Nobody can ask
  * 7.3 for that, as its vIOMMU has no .alloc_domain_nested: the driver's functions
@@ -1397,16 +1411,14 @@ static void amd_test_nested(struct kunit *test)
 
 	iq_recover(test, d);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[0]), table);
-	/* After any reset: the driver turns ATS on with the parent only */
-	KUNIT_EXPECT_FALSE(test, iq_ats_on(d));
-	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	/* And on top of the parent again, so that its unmaps reach the device */
+	amd_expect_nested(test, d, parent);
 	KUNIT_ASSERT_EQ(test, iommu_replace_group_handle(iq_device(d)->iommu_group, parent,
 							 &handles[2]), 0);
 	iq_expect_in_service(test, d);
 	KUNIT_ASSERT_EQ(test, iommu_replace_group_handle(iq_device(d)->iommu_group, nested,
 							 &handles[1]), 0);
-	KUNIT_EXPECT_TRUE(test, iq_ats_on(d));
-	KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	amd_expect_nested(test, d, parent);
 
 	iommu_detach_group_handle(nested, iq_device(d)->iommu_group);
 	iommu_domain_free(nested);

@@ -1450,6 +1450,42 @@ void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid)
 		xa_erase(&adev->pasids, pasid);
 }
 
+#ifdef IQ_HAVE_AMD_NESTED
+/**
+ * amd_quarantine_nest() - a guest's tables are put on top of the host's
+ * @ndom: the domain of the guest's
+ * @dev: the device
+ * @old: what the core says it is attached to
+ *
+ * The driver expects the device to be attached to the host's domain, as its attach
+ * of the guest's only writes the entry: it neither turns ATS on nor has the unmaps
+ * of the host's reach the device. The core's re-attach after a reset, and after a
+ * quarantine, comes from the blocking domain, where that has been undone: it is
+ * done again. A device that never was attached to the host's stays as it is.
+ *
+ * Context: process, group->mutex held, dev_data->mutex not.
+ * Return: 0, or what the attach to the host's failed with.
+ */
+int amd_quarantine_nest(struct nested_domain *ndom, struct device *dev,
+			struct iommu_domain *old)
+{
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
+	struct protection_domain *parent = ndom->viommu->parent;
+	struct iommu_domain *domain = &parent->domain;
+	bool again = false;
+	struct amd_dev *adev;
+
+	scoped_guard(rcu) {
+		adev = amd_of(dev_data);
+		if (adev && dev_data->domain)
+			adev->parent = dev_data->domain;
+		else if (adev)
+			again = adev->parent == parent;
+	}
+	return again ? domain->ops->attach_dev(domain, dev, old) : 0;
+}
+#endif
+
 /* ---- recovery ---- */
 
 /**

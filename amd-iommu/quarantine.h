@@ -49,6 +49,10 @@ int amd_quarantine_set_gcr3(struct iommu_dev_data *dev_data, ioasid_t pasid,
 			    unsigned long gcr3);
 void amd_quarantine_clear_gcr3(struct iommu_dev_data *dev_data,
 			       ioasid_t pasid);
+#ifdef IQ_HAVE_AMD_NESTED
+int amd_quarantine_nest(struct nested_domain *ndom, struct device *dev,
+			struct iommu_domain *old);
+#endif
 
 /* in drivers/iommu/amd/iommu.c, see commands.h */
 int amd_quarantine_submit(struct amd_iommu *iommu, struct iommu_cmd *cmd,
@@ -173,6 +177,7 @@ static inline void amd_quarantine_release(struct device *dev)
 #define amd_quarantine_pasid_taken(old) (old)
 #define amd_quarantine_set_gcr3 amd_iommu_set_gcr3
 #define amd_quarantine_clear_gcr3 amd_iommu_clear_gcr3
+#define amd_quarantine_nest(ndom, dev, old) 0
 
 #endif /* CONFIG_IOMMU_QUARANTINE_AMD */
 
