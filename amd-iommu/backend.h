@@ -63,6 +63,8 @@ struct amd_dev {
 
 /**
  * struct amd_unit - the backend's state of one IOMMU
+ * @control_lock: serialises changes of the control register, each a read and a
+ *	write. Innermost.
  * @log_lock: protects @seen and the choice of amd_quarantine_next_event
  * @seen: offset of the first event that was not looked at yet
  * @taken: offset of the event that the irq thread takes next; not ahead of @seen
@@ -85,6 +87,7 @@ struct amd_dev {
  *	NULL: it has no ATS device of ours
  */
 struct amd_unit {
+	raw_spinlock_t control_lock;
 	raw_spinlock_t log_lock;
 	u32 seen;
 	u32 taken;

@@ -66,6 +66,7 @@ struct amd_hw {
 	bool silent;		/* executes nothing, says nothing */
 	bool falls_silent;	/* ... from the next timeout on */
 	bool quiet;		/* ... and has seen that */
+	bool stopped;		/* nor says that its log runs */
 	enum amd_silent_at silent_at;	/* falls silent there */
 	u16 slow;		/* answers, but in its own time */
 	u64 type_ns;		/* of an event: so long after the tail, erratum 732 */
@@ -332,7 +333,7 @@ static void amd_step(struct iq_fixture *fx)
 			WRITE_ONCE(hw->overflown, false);
 	}
 	/* A log that is full does not run */
-	if (hw->overflown || READ_ONCE(hw->when) == EVENT_NEVER)
+	if (READ_ONCE(hw->stopped) || hw->overflown || READ_ONCE(hw->when) == EVENT_NEVER)
 		status &= ~MMIO_STATUS_EVT_RUN_MASK;
 	else
 		status |= MMIO_STATUS_EVT_RUN_MASK;
@@ -874,6 +875,80 @@ static void amd_test_overflow(struct kunit *test)
 	iq_break_and_wait(test, d);
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
 			   "ats-invalidation-timeout");
+}
+
+/* Whoever restarts a log, or the command buffer, on another CPU */
+struct amd_restarter {
+	struct amd_hw *hw;
+	bool log;
+	struct completion done;
+};
+
+static int amd_restart_beside(void *data)
+{
+	struct amd_restarter *r = data;
+	struct amd_iommu *iommu = &r->hw->iommu;
+
+	if (r->log)
+		amd_iommu_restart_event_logging(iommu);
+	else
+		scoped_guard(raw_spinlock_irqsave, &iommu->lock)
+			__amd_quarantine_full(iommu, 1024);
+	complete(&r->done);
+	return 0;
+}
+
+/* Neither undoes what the other has just read, and is about to write */
+static void amd_test_control(struct kunit *test)
+{
+	struct amd_hw *hw = the_hw(test);
+	u32 was = reg_get(hw, MMIO_CONTROL_OFFSET), all;
+	struct amd_restarter r = { .hw = hw };
+	struct task_struct *task;
+	unsigned long flags;
+	int i, changed;
+
+	all = was | BIT(CONTROL_EVT_LOG_EN) | BIT(CONTROL_EVT_INT_EN);
+	for (i = 0; i < 2; i++) {
+		r.log = i;
+		init_completion(&r.done);
+		/* Nothing runs; and a whole step later it has said so for the last time */
+		WRITE_ONCE(hw->stopped, true);
+		hw_fall_silent(hw);
+		hw_fall_silent(hw);
+		reg_set(hw, MMIO_STATUS_OFFSET, 0);
+		reg_set(hw, MMIO_CONTROL_OFFSET, was & ~BIT(CONTROL_CMDBUF_EN));
+		migrate_disable();
+		task = kthread_create(amd_restart_beside, &r, "iq-restart");
+		if (!IS_ERR(task))
+			kthread_bind(task,
+				     cpumask_any_but(housekeeping_cpumask(HK_TYPE_DOMAIN),
+						     smp_processor_id()));
+		flags = amd_quarantine_control_lock(&hw->iommu);
+		if (!IS_ERR(task))
+			wake_up_process(task);
+		/* Here it has been read: long enough for the other one to come in between */
+		for (changed = 0; changed < 50000; changed++) {
+			if (reg_get(hw, MMIO_CONTROL_OFFSET) !=
+			    (was & ~BIT(CONTROL_CMDBUF_EN)))
+				break;
+			udelay(1);
+		}
+		reg_set(hw, MMIO_CONTROL_OFFSET, was & ~BIT(CONTROL_CMDBUF_EN));
+		amd_quarantine_control_unlock(&hw->iommu, flags);
+		migrate_enable();
+		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+		KUNIT_EXPECT_EQ_MSG(test, changed, 50000, "by %s",
+				    r.log ? "the log" : "the buffer");
+		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&r.done, 30 * HZ), 0);
+		KUNIT_EXPECT_EQ(test, reg_get(hw, MMIO_CONTROL_OFFSET),
+				r.log ? all & ~BIT(CONTROL_CMDBUF_EN) : was);
+	}
+	reg_set(hw, MMIO_CONTROL_OFFSET, was);
+	reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
+	WRITE_ONCE(hw->stopped, false);
+	WRITE_ONCE(hw->silent, false);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
 }
 
 static void amd_test_dte(struct kunit *test)
@@ -1445,6 +1520,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_snp),
 	KUNIT_CASE(amd_test_type_late),
 	KUNIT_CASE(amd_test_overflow),
+	KUNIT_CASE(amd_test_control),
 	KUNIT_CASE(amd_test_dte),
 	KUNIT_CASE(amd_test_alias),
 	KUNIT_CASE(amd_test_same_id),

@@ -30,8 +30,8 @@
  * idempotent, and nobody waits for a CPU that may be interrupted.
  *
  * Lock order: iommu->lock, then amd_unit.log_lock. Below these and dte_lock comes
- * amd_dev.lock, which is innermost. The driver's dte_lock and domain->lock may be
- * held by callers and are never taken.
+ * amd_dev.lock; that and amd_unit.control_lock are innermost. The driver's dte_lock
+ * and domain->lock may be held by callers and are never taken.
  */
 
 #define pr_fmt(fmt) "AMD-Vi: iommu-quarantine: " fmt
@@ -83,6 +83,7 @@
 
 static struct amd_unit amd_units[MAX_IOMMUS] = {
 	[0 ... MAX_IOMMUS - 1] = {
+		.control_lock = __RAW_SPIN_LOCK_UNLOCKED(amd_units.control_lock),
 		.log_lock = __RAW_SPIN_LOCK_UNLOCKED(amd_units.log_lock),
 	},
 };
@@ -357,11 +358,38 @@ static bool amd_log_complete(struct amd_iommu *iommu, unsigned int restarts)
 
 /* ---- waiting ---- */
 
-/*
- * Should the command buffer have stopped at the event: go on where it stands.
- * The irq thread may restart logging through the same register at that moment,
- * without a lock; so the register is read again right before each write.
+/**
+ * amd_quarantine_control_lock() - the control register is read, to be written
+ * @iommu: the IOMMU
+ *
+ * The threads of the logs restart these by it, with no lock of the driver's, while a
+ * flush that waits may restart the command buffer: the one would undo the other,
+ * and a log, or the buffer, stay off for good.
+ *
+ * Context: any; the register is read and written before the unlock, no more.
+ * Return: what amd_quarantine_control_unlock() is to be given.
  */
+unsigned long amd_quarantine_control_lock(struct amd_iommu *iommu)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&amd_unit(iommu)->control_lock, flags);
+	return flags;
+}
+
+/**
+ * amd_quarantine_control_unlock() - the control register was written
+ * @iommu: the IOMMU
+ * @flags: of amd_quarantine_control_lock()
+ *
+ * Context: as amd_quarantine_control_lock().
+ */
+void amd_quarantine_control_unlock(struct amd_iommu *iommu, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(&amd_unit(iommu)->control_lock, flags);
+}
+
+/* Should the command buffer have stopped at the event: go on where it stands */
 static void amd_restart(struct amd_iommu *iommu)
 {
 	u8 __iomem *control = iommu->mmio_base + MMIO_CONTROL_OFFSET;
@@ -370,6 +398,7 @@ static void amd_restart(struct amd_iommu *iommu)
 	lockdep_assert_held(&iommu->lock);
 	if (readl(iommu->mmio_base + MMIO_STATUS_OFFSET) & AMD_STATUS_CMDBUF_RUN)
 		return;
+	guard(raw_spinlock_irqsave)(&amd_unit(iommu)->control_lock);
 	writeq(readq(control) & ~enable, control);
 	writeq(readq(control) | enable, control);
 }

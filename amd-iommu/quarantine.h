@@ -26,6 +26,9 @@ void amd_quarantine_probing(struct amd_iommu *iommu, bool probing);
 int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls);
 bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls);
 void amd_quarantine_narrow(struct amd_iommu *iommu);
+unsigned long amd_quarantine_control_lock(struct amd_iommu *iommu);
+void amd_quarantine_control_unlock(struct amd_iommu *iommu,
+				   unsigned long flags);
 void amd_quarantine_log_reset(struct amd_iommu *iommu);
 void amd_quarantine_log_restart(struct amd_iommu *iommu);
 void amd_quarantine_event(struct amd_iommu *iommu, void *event);
@@ -145,6 +148,16 @@ static inline void amd_quarantine_clear_flags(struct amd_iommu *iommu,
 	dte->data[1] &= DTE_FLAG_MASK;
 }
 #endif
+
+static inline unsigned long amd_quarantine_control_lock(struct amd_iommu *iommu)
+{
+	return 0;
+}
+
+static inline void amd_quarantine_control_unlock(struct amd_iommu *iommu,
+						 unsigned long flags)
+{
+}
 
 static inline void amd_quarantine_log_reset(struct amd_iommu *iommu)
 {
