@@ -15,6 +15,11 @@
 #define DTE_GCR3_51_31	GENMASK_ULL(63, 43)
 #endif
 
+/* The device may ask for pages; of the first word of an entry */
+#ifndef DTE_FLAG_PPR
+#define DTE_FLAG_PPR	BIT_ULL(52)
+#endif
+
 /* An identity domain that can have PASIDs */
 #ifndef FEATURE_GCR3TRPMODE
 #define FEATURE_GCR3TRPMODE	0

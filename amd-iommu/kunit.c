@@ -90,6 +90,8 @@ struct amd_hw {
 	unsigned int waits;
 	unsigned int devtlbs;
 	unsigned int of_pasid[AMD_PASIDS];	/* those with a PASID */
+	unsigned int pprs;	/* page requests that were answered */
+	u32 ppr_status;		/* ... the last one with this */
 	unsigned int blocked_tlbs;	/* the IOMMU's, of a PASID that is not allowed */
 	/* to be restored */
 	u64 efr;
@@ -275,6 +277,11 @@ static bool hw_command(struct amd_hw *hw, u32 *cmd, u32 where)
 		hw->late[hw->nr_late] = devid;
 		hw->late_cmd[hw->nr_late++] = where;
 		return true;
+	case CMD_COMPLETE_PPR:
+		hw->ppr_status = cmd[3] >> PPR_STATUS_SHIFT & PPR_STATUS_MASK;
+		/* Pairs with smp_load_acquire() in amd_request_page() */
+		smp_store_release(&hw->pprs, hw->pprs + 1);
+		return true;
 	case CMD_COMPL_WAIT:
 		if (hw->nr_late || hw_before(hw->answer_at) ||
 		    hw_before(hw->store_at))
@@ -418,11 +425,12 @@ static int amd_start_mode(struct iq_fixture *fx, enum protection_domain_mode mod
 	iommu->cmd_buf = iq_alloc_pages(CMD_BUFFER_SIZE);
 	iommu->evt_buf = iq_alloc_pages(amd_iommu_evtlog_size);
 	iommu->cmd_sem = iq_alloc_pages(SZ_4K);
+	iommu->ppr_log = iq_alloc_pages(amd_iommu_pprlog_size);
 	seg->dev_table = vcalloc(SZ_64K, sizeof(*seg->dev_table));
 	seg->rlookup_table = vcalloc(SZ_64K, sizeof(*seg->rlookup_table));
 	seg->alias_table = vcalloc(SZ_64K, sizeof(*seg->alias_table));
 	if (!hw->mmio || !iommu->cmd_buf || !iommu->evt_buf ||
-	    !iommu->cmd_sem || !seg->dev_table || !seg->rlookup_table ||
+	    !iommu->cmd_sem || !iommu->ppr_log || !seg->dev_table || !seg->rlookup_table ||
 	    !seg->alias_table)
 		return -ENOMEM;
 
@@ -448,6 +456,10 @@ static int amd_start_mode(struct iq_fixture *fx, enum protection_domain_mode mod
 	reg_set(hw, MMIO_STATUS_OFFSET, AMD_RUN);
 	amd_quarantine_log_reset(iommu);
 	amd_unit(iommu)->verified = 0;
+
+	ret = amd_iommu_iopf_init(iommu);
+	if (ret)
+		return ret;
 
 	list_add_tail(&seg->list, &amd_iommu_pci_seg_list);
 	ret = iommu_device_sysfs_add(&iommu->iommu, NULL, NULL, "iq-ivhd%d",
@@ -492,6 +504,8 @@ static void amd_stop(struct iq_fixture *fx)
 	iq_free_pages(iommu->cmd_buf, CMD_BUFFER_SIZE);
 	iq_free_pages(iommu->evt_buf, amd_iommu_evtlog_size);
 	iq_free_pages((void *)iommu->cmd_sem, SZ_4K);
+	iq_free_pages(iommu->ppr_log, amd_iommu_pprlog_size);
+	amd_iommu_iopf_uninit(iommu);
 	free_pages((unsigned long)hw->mmio, get_order(AMD_MMIO));
 	kfree(hw);
 }
@@ -1304,6 +1318,92 @@ static void amd_test_sva(struct kunit *test)
 	iommu_sva_unbind_device(bond);
 }
 
+/* A page request is logged, and taken out of the log. Returns what the answer is. */
+static int amd_request_page(struct iq_dev *d, u32 pasid, unsigned long addr)
+{
+	struct amd_hw *hw = amd_hw_of(d->fx);
+	u32 tail = reg_get(hw, MMIO_PPR_TAIL_OFFSET);
+	u64 *entry = (u64 *)(hw->iommu.ppr_log + tail);
+	u64 flags = PPR_FLAG_GN | PPR_FLAG_US | PPR_FLAG_READ;
+	unsigned long end = jiffies + 10 * HZ;
+	unsigned int pprs = hw->pprs;
+
+	entry[1] = addr;
+	/* One that is the last of its group */
+	entry[0] = (u64)PPR_REQ_FAULT << 60 | flags << 48 | 0x200ULL << 32 |
+		   pasid << 16 | d->sid;
+	reg_set(hw, MMIO_PPR_TAIL_OFFSET,
+		(tail + PPRLOG_ENTRY_SIZE) % amd_iommu_pprlog_size);
+	amd_iommu_poll_ppr_log(&hw->iommu);
+	/* By a worker, who may not have got there yet */
+	while (smp_load_acquire(&hw->pprs) == pprs && time_before(jiffies, end))
+		usleep_range(500, 1000);
+	return hw->pprs == pprs + 1 ? hw->ppr_status : -ETIMEDOUT;
+}
+
+/* The device may ask for pages, and gets them */
+static void amd_expect_pri(struct kunit *test, struct iq_dev *d, u32 pasid)
+{
+	struct dev_table_entry *dte = hw_dte(the_hw(test), d->sid);
+	unsigned long addr = iq_touch(test);
+
+	KUNIT_EXPECT_TRUE(test, iq_pri_on(d));
+	KUNIT_EXPECT_NE(test, READ_ONCE(dte->data[0]) & DTE_FLAG_PPR, 0);
+	KUNIT_EXPECT_EQ(test, amd_request_page(d, pasid, addr),
+			IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+}
+
+/* Neither PCI nor the IOMMU lets it ask, and it is refused if it does */
+static void amd_expect_no_pri(struct kunit *test, struct iq_dev *d, u32 pasid)
+{
+	struct dev_table_entry *dte = hw_dte(the_hw(test), d->sid);
+
+	KUNIT_EXPECT_FALSE(test, iq_pri_on(d));
+	KUNIT_EXPECT_EQ(test, READ_ONCE(dte->data[0]) & DTE_FLAG_PPR, 0);
+	KUNIT_EXPECT_EQ(test, amd_request_page(d, pasid, iq_touch(test)),
+			IOMMU_PAGE_RESP_FAILURE);
+}
+
+/* Page requests of a device: in service, fenced, quarantined, and back again */
+static void amd_test_pri(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_sva *bond;
+	unsigned long addr;
+	u32 pasid;
+
+	if (IQ_NO_SVA)
+		kunit_skip(test, "this kernel has no SVA on x86");
+	d->pri = true;
+	KUNIT_ASSERT_EQ(test, iq_plug_pasids(d), 0);
+	bond = iq_bind(test, d);
+	pasid = iommu_sva_get_pasid(bond);
+	amd_expect_pri(test, d, pasid);
+
+	addr = iq_touch(test);
+	iq_hold_work(true);
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, amd_request_page(d, pasid, iq_touch(test)),
+			IOMMU_PAGE_RESP_FAILURE);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	amd_expect_no_pri(test, d, pasid);
+	iq_recover(test, d);
+	amd_expect_pri(test, d, pasid);
+
+	/* One that was never fenced is blocked as well */
+	KUNIT_EXPECT_EQ(test, iq_store(d, "quarantine", "1"), 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	amd_expect_no_pri(test, d, pasid);
+	iq_recover(test, d);
+	amd_expect_pri(test, d, pasid);
+	iommu_sva_unbind_device(bond);
+}
+
 /*
  * What a CPU had queued is overwritten before it can verify it: all are asked,
  * and with every PASID that they have.
@@ -1540,6 +1640,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_slow_answer),
 	KUNIT_CASE(amd_test_gone),
 	KUNIT_CASE(amd_test_sva),
+	KUNIT_CASE(amd_test_pri),
 #if __has_include("../../amd/nested.c")
 	KUNIT_CASE(amd_test_nested),
 #endif

@@ -1288,6 +1288,30 @@ bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid)
 	return adev && amd_is_fenced(adev);
 }
 
+/**
+ * amd_quarantine_refuses_ppr() - is a page request to be answered with a failure?
+ * @iommu: the IOMMU
+ * @devid: who made it
+ *
+ * Nobody brings in pages for a device that is to forget what it has. And where one
+ * is blocked, by a quarantine or a reset, the core keeps its PASIDs, but the driver
+ * has taken it from its queue of page faults, which the core takes for a bug.
+ * Requests from before may be in the log still, or the device may not care that
+ * its PRI is off. The answer is a command that nobody waits for.
+ *
+ * Context: process.
+ * Return: true if the device is fenced, or blocked.
+ */
+bool amd_quarantine_refuses_ppr(struct amd_iommu *iommu, u16 devid)
+{
+	struct amd_dev *adev;
+
+	guard(rcu)();
+	adev = amd_find(iommu, devid);
+	return adev && (amd_is_fenced(adev) ||
+			!READ_ONCE(adev->dev_data->domain));
+}
+
 /* ---- lifetime ---- */
 
 static int amd_add_sid(struct pci_dev *pdev, u16 sid, void *data)

@@ -33,6 +33,7 @@ void amd_quarantine_log_reset(struct amd_iommu *iommu);
 void amd_quarantine_log_restart(struct amd_iommu *iommu);
 void amd_quarantine_event(struct amd_iommu *iommu, void *event);
 bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid);
+bool amd_quarantine_refuses_ppr(struct amd_iommu *iommu, u16 devid);
 void amd_quarantine_store_dte(struct amd_iommu *iommu, u16 devid,
 			      struct dev_table_entry *dte,
 			      struct dev_table_entry *new,
@@ -172,6 +173,12 @@ static inline void amd_quarantine_event(struct amd_iommu *iommu, void *event)
 }
 
 static inline bool amd_quarantine_muted(struct amd_iommu *iommu, u16 devid)
+{
+	return false;
+}
+
+static inline bool amd_quarantine_refuses_ppr(struct amd_iommu *iommu,
+					      u16 devid)
 {
 	return false;
 }

@@ -27,6 +27,7 @@
 #define CFG_MSIX	0x80
 #define CFG_ATS		0x100
 #define CFG_PASID	0x120
+#define CFG_PRI		0x130
 
 /* x86 has a structure of its own behind bus->sysdata */
 struct iq_host {
@@ -77,6 +78,12 @@ static void cfg_init(struct iq_dev *d)
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16 | CFG_PASID << 20, 4);
 	cfg_set(d, CFG_PASID, PCI_EXT_CAP_ID_PASID | 1 << 16, 4);
 	cfg_set(d, CFG_PASID + PCI_PASID_CAP, 8 << 8, 2);
+	if (!d->pri)
+		return;
+	cfg_set(d, CFG_PASID, PCI_EXT_CAP_ID_PASID | 1 << 16 | CFG_PRI << 20, 4);
+	cfg_set(d, CFG_PRI, PCI_EXT_CAP_ID_PRI | 1 << 16, 4);
+	cfg_set(d, CFG_PRI + PCI_PRI_STATUS, PCI_PRI_STATUS_STOPPED, 2);
+	cfg_set(d, CFG_PRI + PCI_PRI_MAX_REQ, 32, 4);
 }
 
 /* The ids of a virtual function read as all ones, and most of Command as 0 */
@@ -108,6 +115,8 @@ static u8 cfg_writable(struct iq_dev *d, int where)
 	case CFG_ATS + PCI_ATS_CTRL ... CFG_ATS + PCI_ATS_CTRL + 1:
 	case CFG_PASID + PCI_PASID_CTRL ... CFG_PASID + PCI_PASID_CTRL + 1:
 		return 0xff;
+	case CFG_PRI + PCI_PRI_CTRL:
+		return d->pri ? PCI_PRI_CTRL_ENABLE : 0;
 	default:
 		return 0;
 	}
@@ -297,6 +306,12 @@ bool iq_ats_on(struct iq_dev *d)
 	return cfg_word(d, CFG_ATS + PCI_ATS_CTRL) & PCI_ATS_CTRL_ENABLE;
 }
 EXPORT_SYMBOL_IF_KUNIT(iq_ats_on);
+
+bool iq_pri_on(struct iq_dev *d)
+{
+	return cfg_word(d, CFG_PRI + PCI_PRI_CTRL) & PCI_PRI_CTRL_ENABLE;
+}
+EXPORT_SYMBOL_IF_KUNIT(iq_pri_on);
 
 /* What an administrator reads, without the newline; kept until the test ends */
 const char *iq_show(struct iq_dev *d, const char *name)

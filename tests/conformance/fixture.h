@@ -38,6 +38,7 @@ enum iq_which {
  * @plugged: answers configuration accesses
  * @gone: ... with all ones
  * @pasids: has the PASID capability
+ * @pri: and with it that of page requests
  * @mute: answers no invalidation
  * @mute_times: nor so many
  * @mute_at: the so-manieth from now on is the first that it does not answer
@@ -64,6 +65,7 @@ struct iq_dev {
 	bool plugged;
 	bool gone;
 	bool pasids;
+	bool pri;
 	bool mute;
 	int mute_times;
 	int mute_at;
@@ -172,6 +174,7 @@ void iq_unmap(struct iq_dev *d, unsigned long iova);
 int iq_flush(struct iq_dev *d);
 bool iq_may_translate(struct iq_dev *d);
 bool iq_ats_on(struct iq_dev *d);
+bool iq_pri_on(struct iq_dev *d);
 const char *iq_state(struct iq_dev *d);
 const char *iq_show(struct iq_dev *d, const char *attr);
 int iq_store(struct iq_dev *d, const char *attr, const char *text);
