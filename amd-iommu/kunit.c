@@ -87,6 +87,7 @@ struct amd_hw {
 	bool expired;		/* there was a timeout */
 	bool overflown;		/* the log was full and stands still */
 	unsigned int events;
+	unsigned int timeouts;	/* of one or more invalidations at a time */
 	unsigned int waits;
 	unsigned int devtlbs;
 	unsigned int of_pasid[AMD_PASIDS];	/* those with a PASID */
@@ -220,6 +221,7 @@ static void hw_expire(struct amd_hw *hw)
 		}
 	}
 	hw->nr_late = 0;
+	hw->timeouts++;
 	hw->expired = true;
 	if (hw->falls_silent)
 		WRITE_ONCE(hw->silent, true);
@@ -649,6 +651,56 @@ static void amd_test_slow(struct kunit *test)
 	iq_break_and_wait(test, d);
 	iq_expect_in_service(test, iq_the(test, IQ_SIBLING));
 	iq_recover(test, d);
+}
+
+/*
+ * C3: two CPUs flush the same device that is dead, by two ways that share no lock.
+ * Each is behind what the other one has queued, and what they queue later is left
+ * out: the machine has waited for two timeouts at most.
+ */
+static void amd_test_two_flushers(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iommu_dev_data *dev_data = dev_iommu_priv_get(iq_device(d));
+	struct amd_hw *hw = the_hw(test);
+	int i, asked = atomic_read(&d->asked);
+	struct task_struct *task;
+
+	hw->timeout_ns = HW_LONG_NS;
+	/* Nor is it asked once more when its ATS goes off */
+	iq_hold_work(true);
+	WRITE_ONCE(d->mute, true);
+	migrate_disable();
+	task = iq_flush_beside(d);
+	/* It has queued its own, and waits with domain->lock held */
+	for (i = 0; i < 5000 && atomic_read(&d->asked) == asked; i++)
+		usleep_range(50, 100);
+	KUNIT_EXPECT_GT(test, atomic_read(&d->asked), asked);
+	/* As for a process's PASID: without that lock */
+	amd_iommu_dev_flush_pasid_pages(dev_data, IOMMU_NO_PASID, 0, U64_MAX);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	migrate_enable();
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&d->flushed, 30 * HZ), 0);
+	/* However many more there are to be flushed */
+	for (i = 0; i < 20; i++)
+		amd_iommu_dev_flush_pasid_pages(dev_data, IOMMU_NO_PASID, 0,
+						U64_MAX);
+	for (i = 0; i < 20; i++)
+		KUNIT_EXPECT_EQ(test, iq_flush(d), 0);
+	/* One, if the host has stopped this CPU until it was fenced */
+	KUNIT_EXPECT_LE(test, atomic_read(&d->asked), asked + 2);
+	KUNIT_EXPECT_GE(test, hw->timeouts, 1);
+	KUNIT_EXPECT_LE(test, hw->timeouts, 2);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_LE(test, atomic_read(&d->asked), asked + 2);
+	hw->timeout_ns = 20 * NSEC_PER_MSEC;
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
 }
 
 /* The command buffer stops at the event: it is started again */
@@ -1608,6 +1660,7 @@ static void amd_test_nested(struct kunit *test)
 static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_event_when),
 	KUNIT_CASE(amd_test_slow),
+	KUNIT_CASE(amd_test_two_flushers),
 	KUNIT_CASE(amd_test_halt),
 	KUNIT_CASE(amd_test_drop_wait),
 	KUNIT_CASE(amd_test_nameless_shared),
