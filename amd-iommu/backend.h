@@ -19,6 +19,9 @@ struct iommu_dev_data *amd_quarantine_search(struct amd_iommu *iommu, u16 devid)
 #define search_dev_data amd_quarantine_search
 #endif
 
+/* Times that a suspect, asked alone, may fail to answer in time */
+#define AMD_ASKS	3
+
 enum amd_state {
 	AMD_HEALTHY,	/* is sent invalidations */
 	AMD_SUSPECT,	/* held back until one that is sent alone is answered */

@@ -920,14 +920,18 @@ static void amd_test_overflow(struct kunit *test)
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct amd_hw *hw = the_hw(test);
 	unsigned int events;
-	int k;
+	int asked, k;
 
 	hw->timeout_ns = HW_LONG_NS;
 	for (k = 0; !hw->overflown && k < amd_iommu_evtlog_size; k++)
 		hw_log(hw, (u64)EVENT_TYPE_IO_FAULT << 60 | 0xfff8, k);
 	events = hw->events;
+	asked = atomic_read(&d->asked);
 	iq_break_and_wait(test, d);
 	KUNIT_EXPECT_EQ(test, hw->events, events);
+	/* The flush, and the asks: nobody knows whether that was a timeout */
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1 + AMD_ASKS);
+	KUNIT_EXPECT_EQ(test, hw->timeouts, 1 + AMD_ASKS);
 	KUNIT_EXPECT_STREQ(test, iq_show(d, "cause"),
 			   "ats-invalidation-timeout-narrowed");
 

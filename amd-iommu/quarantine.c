@@ -70,8 +70,6 @@
 #define AMD_EVENT_LATE_NS	(100ULL * NSEC_PER_MSEC)
 /* A wait that was dropped by the hardware is sent again */
 #define AMD_WAIT_AGAIN_NS	(1ULL * NSEC_PER_SEC)
-/* Times that a suspect, asked alone, may fail to answer in time */
-#define AMD_ASKS		3
 
 /* Three bits at CONTROL_INV_TIMEOUT; the driver's own mask may be shifted */
 #define AMD_INV_TO_MASK		7
