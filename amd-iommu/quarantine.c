@@ -580,12 +580,13 @@ static void amd_fenced(struct amd_dev *adev, unsigned int accused)
 
 /*
  * Called by every CPU that meets FENCING, with any lock of the driver held but
- * iommu->lock, so it takes no other. RCU read section.
+ * iommu->lock, so it takes no other. See HARDWARE.md. RCU read section.
  */
 static void amd_fence(struct amd_dev *adev)
 {
 	unsigned int accused = READ_ONCE(adev->accused);
 
+	lockdep_assert_not_held(&adev->iommu->lock);
 	iommu_quarantine_hold_fence();
 
 	amd_mask(adev);
