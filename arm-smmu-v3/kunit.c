@@ -1067,15 +1067,16 @@ static void smmu_test_vcmdq_irq(struct kunit *test)
 
 #ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
 
-/* The commands of a guest, by the driver's own function */
+/* The commands of a guest, by the driver's own function: so many are @done */
 static int smmu_guest_asks(struct kunit *test, struct arm_vsmmu *vsmmu,
-			   const struct arm_smmu_cmd *cmds, int n)
+			   const struct arm_smmu_cmd *cmds, int n, int done)
 {
 	struct iommu_user_data_array array = {
 		.type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
 		.entry_len = sizeof(*cmds),
 		.entry_num = n,
 	};
+	int ret;
 
 	array.uptr = (void __user *)kunit_vm_mmap(test, NULL, 0, PAGE_SIZE,
 						  PROT_READ | PROT_WRITE,
@@ -1083,7 +1084,28 @@ static int smmu_guest_asks(struct kunit *test, struct arm_vsmmu *vsmmu,
 						  0);
 	KUNIT_ASSERT_NOT_NULL(test, array.uptr);
 	KUNIT_ASSERT_EQ(test, copy_to_user(array.uptr, cmds, n * sizeof(*cmds)), 0);
-	return arm_vsmmu_cache_invalidate(&vsmmu->core, &array);
+	ret = arm_vsmmu_cache_invalidate(&vsmmu->core, &array);
+	KUNIT_EXPECT_EQ(test, array.entry_num, done);
+	return ret;
+}
+
+/* The place of the command that failed, be it in the first block or a later one */
+static void smmu_guest_position(struct kunit *test, struct arm_vsmmu *vsmmu,
+				u32 vsid, int at)
+{
+	struct arm_smmu_cmd *cmds;
+	const int n = 2 * CMDQ_BATCH_ENTRIES;
+	int i;
+
+	cmds = kunit_kcalloc(test, n, sizeof(*cmds), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, cmds);
+	for (i = 0; i < n; i++)
+		cmds[i] = i % 3 ? arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL) :
+			  arm_smmu_make_cmd_atc_inv_all(vsid + 1, IOMMU_NO_PASID);
+	/* And once more, which is not where it failed first */
+	cmds[at] = arm_smmu_make_cmd_atc_inv_all(vsid, IOMMU_NO_PASID);
+	cmds[at + 1] = cmds[at];
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, n, at), -EIO);
 }
 
 /*
@@ -1092,6 +1114,12 @@ static int smmu_guest_asks(struct kunit *test, struct arm_vsmmu *vsmmu,
  */
 static void smmu_test_guest(struct kunit *test)
 {
+	/* In the first block of the driver's, its last, and in others */
+	static const int places[] = {
+		1, CMDQ_BATCH_ENTRIES - 3, CMDQ_BATCH_ENTRIES - 2,
+		CMDQ_BATCH_ENTRIES - 1, CMDQ_BATCH_ENTRIES + 9,
+		2 * CMDQ_BATCH_ENTRIES - 2
+	};
 	const u32 vsid = 7;
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
@@ -1119,12 +1147,12 @@ static void smmu_test_guest(struct kunit *test)
 	cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
 	cmds[2] = arm_smmu_make_cmd_atc_inv_all(vsid + 1, IOMMU_NO_PASID);
 	asked = atomic_read(&d->asked);
-	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), 0);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3, 3), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
 
 	WRITE_ONCE(d->mute, true);
 	answered = atomic_read(&o->answered);
-	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), -EIO);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3, 0), -EIO);
 	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
 	KUNIT_EXPECT_GT(test, atomic_read(&o->answered), answered);
 	iq_await_state(test, d, "quarantined");
@@ -1134,14 +1162,26 @@ static void smmu_test_guest(struct kunit *test)
 
 	asked = atomic_read(&d->asked);
 	answered = atomic_read(&o->answered);
-	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), -EIO);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3, 0), -EIO);
 	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->answered), answered + 1);
-	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds + 1, 2), 0);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds + 1, 2, 2), 0);
+	for (i = 0; i < ARRAY_SIZE(places); i++)
+		smmu_guest_position(test, vsmmu, vsid, places[i]);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
 	KUNIT_EXPECT_EQ(test, hw->errors, 2);
 
 	iq_recover(test, d);
-	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3), 0);
+	KUNIT_EXPECT_EQ(test, smmu_guest_asks(test, vsmmu, cmds, 3, 3), 0);
+
+	/* It fails just now: once with others, once alone */
+	WRITE_ONCE(d->mute, true);
+	smmu_guest_position(test, vsmmu, vsid, 5);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	KUNIT_EXPECT_EQ(test, hw->errors, 4);
+	iq_await_state(test, d, "quarantined");
+	iq_expect_state(test, o, "healthy");
+	iq_recover(test, d);
 	xa_destroy(&vsmmu->core.vdevs);
 }
 
@@ -1490,6 +1530,7 @@ static void smmu_test_issue_user(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct arm_smmu_cmd cmds[2];
+	unsigned int back;
 	int i;
 
 	for (i = 0; i < 2; i++) {
@@ -1497,11 +1538,14 @@ static void smmu_test_issue_user(struct kunit *test)
 		cmds[1] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
 		/* The queue's own error comes first, whatever the device is */
 		KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 2,
-								 issue_in_vain),
+								 issue_in_vain, &back),
 				-ETIMEDOUT);
+		KUNIT_EXPECT_EQ(test, back, 1);
 		KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 2,
-								 arm_smmu_cmdq_issue_cmdlist),
+								 arm_smmu_cmdq_issue_cmdlist,
+								 &back),
 				i ? -EIO : 0);
+		KUNIT_EXPECT_EQ(test, back, 1 + i);
 		if (!i)
 			iq_break_and_wait(test, d);
 	}
@@ -1509,11 +1553,12 @@ static void smmu_test_issue_user(struct kunit *test)
 	iq_unplug(d);
 	cmds[0] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NH_ALL);
 	KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 1,
-							 arm_smmu_cmdq_issue_cmdlist), 0);
+							 arm_smmu_cmdq_issue_cmdlist,
+							 &back), 0);
 	cmds[0] = atc_inv(d);
 	d->mute = false;
 	KUNIT_EXPECT_EQ(test, smmu_quarantine_issue_user(&the_smmu, cmds, 1,
-							 issue_nothing), 0);
+							 issue_nothing, &back), 0);
 }
 
 /* Only told: two were asked, and nobody can say whose timeout it was */

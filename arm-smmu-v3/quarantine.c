@@ -875,42 +875,42 @@ int __smmu_quarantine_settle(struct arm_smmu_device *smmu,
  * @cmds: the commands, with the host's stream ids; not more than a batch
  * @n: how many
  * @issue: how the driver does it: an erratum's repetitions are the guest's affair
+ * @back: on an error, so far before the end of the list is the one that failed
  *
  * A guest's dead device costs the host what any other one costs. To the guest a
- * CMD_ATC_INV that was not answered, or not even sent, is an error.
+ * CMD_ATC_INV that was not answered, or not even sent, is an error, and it is told
+ * which one: what stands before it in the list was done.
  *
  * Context: process.
  * Return: 0, -EIO if one of the devices that were to be asked is fenced by now,
- * or the error of the queue.
+ * or the error of the queue, of which the driver says that it was the last command.
  */
 int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
 			       struct arm_smmu_cmd *cmds, int n,
 			       int (*issue)(struct arm_smmu_device *smmu,
 					    struct arm_smmu_cmdq *cmdq,
 					    struct arm_smmu_cmd *cmds, int n,
-					    bool sync))
+					    bool sync), unsigned int *back)
 {
-	u32 sids[CMDQ_BATCH_ENTRIES];
-	unsigned int asked = 0;
+	s64 sids[CMDQ_BATCH_ENTRIES];
 	struct smmu_dev *sdev;
 	int i, ret;
-	s64 sid;
 
-	/* The filter takes commands out of the list */
-	for (i = 0; i < n && asked < ARRAY_SIZE(sids); i++) {
-		sid = smmu_atc_sid(cmds[i].data[0]);
-		if (sid >= 0)
-			sids[asked++] = sid;
-	}
+	*back = 1;
+	/* The filter takes commands out of the list, and moves what is left */
+	for (i = 0; i < n && i < ARRAY_SIZE(sids); i++)
+		sids[i] = smmu_atc_sid(cmds[i].data[0]);
 	ret = issue(smmu, &smmu->cmdq, cmds, n, true);
 	if (ret || !iommu_quarantine_enabled())
 		return ret;
 
 	guard(rcu)();
-	while (asked--) {
-		sdev = smmu_find(smmu, sids[asked]);
-		if (sdev && smmu_is_fenced(sdev))
+	for (i = 0; i < n && i < ARRAY_SIZE(sids); i++) {
+		sdev = sids[i] < 0 ? NULL : smmu_find(smmu, sids[i]);
+		if (sdev && smmu_is_fenced(sdev)) {
+			*back = n - i;
 			return -EIO;
+		}
 	}
 	return 0;
 }

@@ -60,7 +60,7 @@ int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
 			       int (*issue)(struct arm_smmu_device *smmu,
 					    struct arm_smmu_cmdq *cmdq,
 					    struct arm_smmu_cmd *cmds, int n,
-					    bool sync));
+					    bool sync), unsigned int *back);
 bool smmu_quarantine_muted(struct arm_smmu_device *smmu, const u64 *evt);
 bool smmu_quarantine_allows_ats(struct arm_smmu_master *master);
 int smmu_quarantine_probe(struct arm_smmu_master *master);
@@ -296,8 +296,9 @@ smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
 			   int (*issue)(struct arm_smmu_device *smmu,
 					struct arm_smmu_cmdq *cmdq,
 					struct arm_smmu_cmd *cmds, int n,
-					bool sync))
+					bool sync), unsigned int *back)
 {
+	*back = 1;
 	return issue(smmu, &smmu->cmdq, cmds, n, true);
 }
 
