@@ -12,6 +12,7 @@
 #include <linux/mman.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -837,6 +838,116 @@ static void smmu_test_gerror(struct kunit *test)
 	iq_await_state(test, d, "quarantined");
 }
 
+/* What an error's irq does, on a CPU of its own, at the same time as a poller */
+struct smmu_actor {
+	struct hw_queue *hq;
+	void (*irq)(struct hw_queue *hq);
+	unsigned int go;		/* 0: always */
+	unsigned int done;
+};
+
+static int smmu_act(void *data)
+{
+	struct smmu_actor *a = data;
+	unsigned int go;
+
+	while (!kthread_should_stop()) {
+		/* Pairs with who plays the poller: the error is there */
+		go = smp_load_acquire(&a->go);
+		if (!go || go != a->done)
+			a->irq(a->hq);
+		/* ... and what was done about it: both see it */
+		smp_store_release(&a->done, go);
+		cond_resched();
+		cpu_relax();
+	}
+	return 0;
+}
+
+static void smmu_own_irq(struct hw_queue *hq)
+{
+	smmu_kunit_gerror_irq(&the_smmu);
+}
+
+static unsigned int smmu_timeouts_seen(void)
+{
+	return READ_ONCE(smmu_quarantine_word) >> 1;
+}
+
+/* Returns whether each of a number of errors was one for both */
+static bool smmu_act_at_once(struct smmu_hw *hw, struct smmu_actor *a)
+{
+	struct arm_smmu_cmdq *cmdq = container_of(a->hq->q, struct arm_smmu_cmdq, q);
+	u64 end = ktime_get_mono_fast_ns() + 3 * NSEC_PER_SEC;
+	unsigned int round, seen, i;
+
+	for (round = 1; round <= 2000 && ktime_get_mono_fast_ns() < end; round++) {
+		seen = smmu_timeouts_seen();
+		/* Nothing stands between the CMD_SYNC and the one before it */
+		scoped_guard(raw_spinlock_irqsave, &hw->lock)
+			hw_stop(hw, a->hq, hw_position(hw_cons(a->hq)),
+				CMDQ_ERR_CERROR_ATC_INV_IDX);
+		/* Pairs with smmu_act() */
+		smp_store_release(&a->go, round);
+		/* Sometimes one is earlier, sometimes the other */
+		for (i = 0; i < round % 128; i++)
+			cpu_relax();
+		smmu_quarantine_gerror(&the_smmu, cmdq);
+		/* Likewise */
+		while (smp_load_acquire(&a->done) != round)
+			cpu_relax();
+		if (hw_error_active(a->hq) || smmu_timeouts_seen() != seen + 1)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The irq and a poller come at the same time: an error is recorded and
+ * acknowledged once. Acknowledged twice it is active again.
+ */
+static void smmu_two_actors(struct kunit *test, struct hw_queue *hq,
+			    void (*irq)(struct hw_queue *hq))
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_actor a = { .hq = hq, .irq = irq, .go = UINT_MAX, .done = UINT_MAX };
+	struct smmu_hw *hw = the_hw(test);
+	struct task_struct *task;
+	unsigned int seen, errors;
+	bool once;
+	int i;
+
+	migrate_disable();
+	task = kthread_create(smmu_act, &a, "iq-irq");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(task);
+	once = smmu_act_at_once(hw, &a);
+	KUNIT_EXPECT_TRUE(test, once);
+
+	/* And with a device that does not answer, of which all is told once */
+	WRITE_ONCE(a.go, 0);
+	for (i = 1; once && i <= 5; i++) {
+		seen = smmu_timeouts_seen();
+		errors = hw->errors;
+		iq_break_and_wait(test, d);
+		KUNIT_EXPECT_EQ(test, hw->errors, errors + 1);
+		KUNIT_EXPECT_EQ(test, smmu_timeouts_seen(), seen + 1);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i);
+		iq_recover(test, d);
+	}
+	kthread_stop(task);
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), i - 1);
+	KUNIT_EXPECT_FALSE(test, hw_error_active(hq));
+	iq_expect_in_service(test, d);
+}
+
+static void smmu_test_two_actors(struct kunit *test)
+{
+	smmu_two_actors(test, &the_hw(test)->own, smmu_own_irq);
+}
+
 /*
  * What another CPU has queued behind the failed CMD_SYNC for the same device is
  * taken out while the queue stands still: one timeout, one invalidation. What it
@@ -979,9 +1090,19 @@ static struct hw_queue *smmu_cmdqv(struct kunit *test)
 	return &hw->vcmdq;
 }
 
-static unsigned int smmu_timeouts_seen(void)
+/* The irq thread without what it prints, which would keep it apart from a poller */
+static void smmu_vcmdq_irq(struct hw_queue *hq)
 {
-	return READ_ONCE(smmu_quarantine_word) >> 1;
+	struct arm_smmu_cmdq *cmdq = container_of(hq->q, struct arm_smmu_cmdq, q);
+	u32 gerror = READ_ONCE(*hq->gerror);
+
+	smmu_quarantine_gerror(&the_smmu, cmdq);
+	smmu_quarantine_ack(&the_smmu, cmdq, gerror, (void __iomem *)hq->gerrorn);
+}
+
+static void smmu_test_vcmdq_two_actors(struct kunit *test)
+{
+	smmu_two_actors(test, smmu_cmdqv(test), smmu_vcmdq_irq);
 }
 
 /* R12: the error irq never comes, as its CPU is the one that polls */
@@ -1659,6 +1780,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_asked_alone),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
+	KUNIT_CASE(smmu_test_two_actors),
 	KUNIT_CASE(smmu_test_scrub),
 	KUNIT_CASE(smmu_test_accused_meanwhile),
 	KUNIT_CASE(smmu_test_crowded),
@@ -1671,6 +1793,7 @@ static struct kunit_case smmu_cases[] = {
 #ifdef CONFIG_TEGRA241_CMDQV
 	KUNIT_CASE(smmu_test_vcmdq_poller),
 	KUNIT_CASE(smmu_test_vcmdq_irq),
+	KUNIT_CASE(smmu_test_vcmdq_two_actors),
 #endif
 #ifdef CONFIG_ARM_SMMU_V3_IOMMUFD
 	KUNIT_CASE(smmu_test_guest),
