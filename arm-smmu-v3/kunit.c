@@ -78,6 +78,7 @@ struct smmu_hw {
 	unsigned int errors;
 	unsigned int syncs;
 	unsigned int atc_invs;
+	unsigned int atc_invs_after;	/* ... of a device that was fenced by then */
 	unsigned int tlbis;
 	DECLARE_BITMAP(cfgi_aliases, SMMU_ALIASES);
 };
@@ -215,6 +216,18 @@ static struct iq_dev *hw_find(struct smmu_hw *hw, u32 sid)
 						 iq_find(hw->fx, sid);
 }
 
+/* Not by the last resort, before which commands may have been queued */
+static bool hw_is_fenced(u32 sid)
+{
+	struct smmu_unit *unit = smmu_unit(&the_smmu);
+	struct smmu_dev *sdev;
+
+	guard(rcu)();
+	sdev = xa_load(&unit->devs, sid);
+	return sdev && atomic_read(&sdev->state) == SMMU_FENCED &&
+	       !READ_ONCE(unit->lost);
+}
+
 /* Returns false if the queue stops there */
 static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 {
@@ -240,7 +253,10 @@ static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 		return true;
 	case CMDQ_OP_ATC_INV:
 		hw->atc_invs++;
-		if (!iq_ask(hw_find(hw, FIELD_GET(CMDQ_ATC_0_SID, cmd))))
+		sid = FIELD_GET(CMDQ_ATC_0_SID, cmd);
+		/* The fence's CMD_SYNC is behind all that was queued before it */
+		hw->atc_invs_after += hq == &hw->own && hw_is_fenced(sid);
+		if (!iq_ask(hw_find(hw, sid)))
 			hq->late = true;
 		return true;
 	case CMDQ_OP_CMD_SYNC:
@@ -1817,10 +1833,18 @@ static struct kunit_case smmu_cases[] = {
 	{}
 };
 
+/* C3, whatever was played: what is fenced is sent nothing */
+static void smmu_exit(struct kunit *test)
+{
+	if (test->priv)
+		KUNIT_EXPECT_EQ(test, the_hw(test)->atc_invs_after, 0);
+	iq_stop(test);
+}
+
 static struct kunit_suite smmu_suite = {
 	.name = "arm_smmu_v3_quarantine",
 	.init = smmu_init,
-	.exit = iq_stop,
+	.exit = smmu_exit,
 	.test_cases = smmu_cases,
 };
 
