@@ -704,16 +704,23 @@ static int smmu_produce(void *data)
 	return 0;
 }
 
-/* On another CPU than this one, on which the caller stays */
-static void smmu_producer_start(struct kunit *test, struct smmu_producer *p)
+static void smmu_producer_start_on(struct kunit *test, struct smmu_producer *p,
+				   unsigned int cpu)
 {
 	struct task_struct *task;
 
 	init_completion(&p->done);
 	task = kthread_create(smmu_produce, p, "iq-producer");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	kthread_bind(task, cpu);
 	wake_up_process(task);
+}
+
+/* On another CPU than this one, on which the caller stays */
+static void smmu_producer_start(struct kunit *test, struct smmu_producer *p)
+{
+	smmu_producer_start_on(test, p, cpumask_any_but(cpu_online_mask,
+							smp_processor_id()));
 }
 
 /* Two CPUs queue a list each before the hardware goes on; one device is mute */
@@ -756,6 +763,94 @@ static void smmu_test_two_producers(struct kunit *test)
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
 	}
+}
+
+/*
+ * C3, C4: two CPUs with a list each of several devices, one of them dead in both.
+ * Once for each list, as its own CMD_SYNC fails, and once alone; one fence. Both
+ * lists are made up for, with all that is in them.
+ */
+static void smmu_test_mixed_lists(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	struct arm_smmu_cmd cmds[4];
+	struct smmu_producer p;
+	unsigned int errors, tlbis;
+	int i, s_answered, o_answered;
+	u64 fences;
+
+	for (i = 0; i < 6; i++) {
+		p = (struct smmu_producer){
+			.d = i % 2 ? o : d, .also = i % 2 ? d : o
+		};
+		cmds[i % 3] = atc_inv(d);
+		cmds[(i + 1) % 3] = atc_inv(s);
+		cmds[(i + 2) % 3] = atc_inv(o);
+		cmds[3] = arm_smmu_make_cmd_op(CMDQ_OP_TLBI_NSNH_ALL);
+		errors = hw->errors;
+		tlbis = hw->tlbis;
+		s_answered = atomic_read(&s->answered);
+		o_answered = atomic_read(&o->answered);
+		fences = quarantine_counter(IOMMU_QUARANTINE_FENCES);
+		smmu_produce_beside(test, &p, cmds, ARRAY_SIZE(cmds));
+		KUNIT_EXPECT_LE(test, hw->errors, errors + 1 + 1 + 1);
+		KUNIT_EXPECT_EQ(test, quarantine_counter(IOMMU_QUARANTINE_FENCES),
+				fences + 1);
+		/* With its list, and once more alone since that list failed */
+		KUNIT_EXPECT_EQ(test, atomic_read(&s->answered), s_answered + 2);
+		KUNIT_EXPECT_EQ(test, atomic_read(&o->answered), o_answered + 4);
+		KUNIT_EXPECT_GT(test, hw->tlbis, tlbis);
+		iq_expect_state(test, s, "healthy");
+		iq_expect_state(test, o, "healthy");
+		iq_await_state(test, d, "quarantined");
+		iq_settle(d);
+		KUNIT_EXPECT_EQ(test, iq_count(d), i + 1);
+		iq_recover(test, d);
+	}
+}
+
+/* Two CPUs meet FENCING and run the fence, both: one of them counts and reports */
+static void smmu_test_one_fence(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct smmu_producer p[2] = { { .d = d }, { .d = d } };
+	struct smmu_hw *hw = the_hw(test);
+	unsigned int cpu, n = 0;
+	u64 fences;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG) || num_online_cpus() < 3)
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG and three CPUs");
+	fences = quarantine_counter(IOMMU_QUARANTINE_FENCES);
+	WRITE_ONCE(d->mute, true);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->hold_syncs = 2;
+	migrate_disable();
+	iq_hold_fences(2);
+	for_each_online_cpu(cpu)
+		if (cpu != smp_processor_id() && n < ARRAY_SIZE(p))
+			smmu_producer_start_on(test, &p[n++], cpu);
+	for (i = 0; i < 5000 && iq_hold_fences(-1) < 2; i++)
+		usleep_range(500, 1000);
+	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 2);
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		KUNIT_EXPECT_FALSE(test, completion_done(&p[i].done));
+	iq_hold_fences(0);
+	migrate_enable();
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p[i].done, 30 * HZ), 0);
+		KUNIT_EXPECT_FALSE(test, p[i].allowed);
+	}
+	WRITE_ONCE(d->fenced, true);
+	KUNIT_EXPECT_EQ(test, hw->errors, 1);
+	KUNIT_EXPECT_EQ(test, quarantine_counter(IOMMU_QUARANTINE_FENCES), fences + 1);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
 }
 
 /* While this CPU asks, nobody else does: what is asked is asked alone */
@@ -1793,6 +1888,8 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_sev),
 	KUNIT_CASE(smmu_test_aliases),
 	KUNIT_CASE(smmu_test_two_producers),
+	KUNIT_CASE(smmu_test_mixed_lists),
+	KUNIT_CASE(smmu_test_one_fence),
 	KUNIT_CASE(smmu_test_asked_alone),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
