@@ -68,6 +68,7 @@ struct smmu_hw {
 	bool vcmdq_irq;			/* an error of the VCMDQ raises it at once */
 	struct smmu_watch *watch;
 	unsigned int crowds;		/* errors at which the queue is filled up */
+	struct iq_dev *late_list;	/* queued for it when somebody asks others */
 	bool silent;			/* consumes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
 	bool falls_silent_later;	/* ... once it has gone on after it */
@@ -330,6 +331,18 @@ static void hw_crowd(struct smmu_hw *hw)
 	}
 }
 
+/* Of a CPU that passed the filter before this one began to ask */
+static void hw_late_list(struct smmu_hw *hw)
+{
+	struct arm_smmu_cmd cmds[2] = {
+		arm_smmu_make_cmd_atc_inv_all(hw->late_list->sid, IOMMU_NO_PASID),
+		arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0),
+	};
+
+	hw->late_list = NULL;
+	arm_smmu_cmdq_issue_cmdlist(&the_smmu, &the_smmu.cmdq, cmds, 2, false);
+}
+
 static void smmu_hardware(struct arm_smmu_device *smmu)
 {
 	struct smmu_hw *hw = smmu_hw;
@@ -355,6 +368,9 @@ static void smmu_hardware(struct arm_smmu_device *smmu)
 	}
 	if (crowded)
 		hw_crowd(hw);
+	/* Who asks has just been told that nothing is outstanding any more */
+	if (hw->late_list && atomic_read(&smmu_unit(smmu)->narrower) != -1)
+		hw_late_list(hw);
 #ifdef CONFIG_TEGRA241_CMDQV
 	if (irq)
 		smmu_kunit_cmdqv_irq();
@@ -850,6 +866,37 @@ static void smmu_test_one_fence(struct kunit *test)
 	iq_await_state(test, d, "quarantined");
 	iq_settle(d);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_recover(test, d);
+}
+
+/*
+ * C5: while an innocent one is asked, a CPU that had passed the filter before
+ * queues a list of its own for a dead one. It fails under its own CMD_SYNC, and
+ * what is asked is asked again.
+ */
+static void smmu_test_late_list(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *s = iq_the(test, IQ_SIBLING);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct arm_smmu_cmd cmds[2] = { atc_inv(s), atc_inv(o) };
+	struct smmu_hw *hw = the_hw(test);
+
+	WRITE_ONCE(d->mute, true);
+	hw->late_list = d;
+	/* A timeout that is nobody's by then: both have to be asked */
+	s->mute_times = 1;
+	KUNIT_EXPECT_EQ(test, issue(cmds, 2), 0);
+	KUNIT_EXPECT_PTR_EQ(test, hw->late_list, NULL);
+	KUNIT_EXPECT_EQ(test, hw->errors, 2);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	iq_await_state(test, d, "quarantined");
+	iq_settle(s);
+	iq_settle(o);
+	KUNIT_EXPECT_EQ(test, iq_count(s), 0);
+	KUNIT_EXPECT_EQ(test, iq_count(o), 0);
+	iq_expect_in_service(test, s);
+	iq_expect_in_service(test, o);
 	iq_recover(test, d);
 }
 
@@ -1890,6 +1937,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_two_producers),
 	KUNIT_CASE(smmu_test_mixed_lists),
 	KUNIT_CASE(smmu_test_one_fence),
+	KUNIT_CASE(smmu_test_late_list),
 	KUNIT_CASE(smmu_test_asked_alone),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
