@@ -69,6 +69,7 @@ struct smmu_hw {
 	struct smmu_watch *watch;
 	unsigned int crowds;		/* errors at which the queue is filled up */
 	struct iq_dev *late_list;	/* queued for it when somebody asks others */
+	struct iq_dev *hold_cfgi;	/* goes on when it has two CMD_CFGI_STEs */
 	bool silent;			/* consumes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
 	bool falls_silent_later;	/* ... once it has gone on after it */
@@ -290,6 +291,26 @@ static unsigned int hw_queued_syncs(struct hw_queue *hq, u32 cons, u32 prod)
 	return syncs;
 }
 
+/* Between the fence's store and what makes the SMMU forget the entry */
+static bool hw_holds_cfgi(struct smmu_hw *hw, struct hw_queue *hq, u32 cons,
+			  u32 prod)
+{
+	unsigned int cfgis = 0;
+	u64 cmd;
+
+	for (; cons != prod; cons = hw_position(cons + 1)) {
+		cmd = le64_to_cpu(*hw_entry(hq, cons));
+		if (FIELD_GET(CMDQ_0_OP, cmd) == CMDQ_OP_CFGI_STE &&
+		    FIELD_GET(CMDQ_CFGI_0_SID, cmd) == hw->hold_cfgi->sid)
+			cfgis++;
+	}
+	if (cfgis)
+		WRITE_ONCE(hw->hold_cfgi->fenced, true);
+	if (cfgis > 1)
+		hw->hold_cfgi = NULL;
+	return cfgis == 1;
+}
+
 static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
 {
 	u32 cons, prod;
@@ -305,6 +326,8 @@ static void hw_run(struct smmu_hw *hw, struct hw_queue *hq)
 	if (hw->hold_syncs && hw_queued_syncs(hq, cons, prod) < hw->hold_syncs)
 		return;
 	hw->hold_syncs = 0;
+	if (hw->hold_cfgi && hw_holds_cfgi(hw, hq, cons, prod))
+		return;
 	while (cons != prod && !hw->silent && hw_command(hw, hq, cons)) {
 		cons = hw_position(cons + 1);
 		hw_set_cons(hq, cons);
@@ -1467,14 +1490,8 @@ static void smmu_test_guest(struct kunit *test)
 #endif /* CONFIG_ARM_SMMU_V3_IOMMUFD */
 
 #ifdef IQ_HAVE_SMMU_ATS_ALWAYS_ON
-/*
- * A device that works with ATS only is given EATS by the identity domain too,
- * which nobody else is: not while it is fenced.
- */
-static void smmu_test_ats_always_on(struct kunit *test)
+static void smmu_plug_always_on(struct kunit *test, struct iq_dev *d)
 {
-	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
-	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct arm_smmu_master *master;
 
 	iq_unplug(d);
@@ -1483,6 +1500,58 @@ static void smmu_test_ats_always_on(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
 	master = dev_iommu_priv_get(iq_device(d));
 	KUNIT_ASSERT_TRUE(test, master->ats_always_on);
+}
+
+/*
+ * An attach while the fence has stored its word and the SMMU has not been told to
+ * forget the entry: EATS is not there again, not for an instant. The fixture looks
+ * whenever the driver polls, which the attach does after each of its stores. To the
+ * identity domain, since for any other it would first wait for what it has changed
+ * in the context descriptors.
+ */
+static void smmu_test_attach_in_fence(struct kunit *test)
+{
+	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_producer p = { .d = d };
+	struct smmu_hw *hw = the_hw(test);
+	int i;
+
+	smmu_plug_always_on(test, d);
+	iq_hold_work(true);
+	migrate_disable();
+	WRITE_ONCE(d->mute, true);
+	scoped_guard(raw_spinlock_irqsave, &hw->lock)
+		hw->hold_cfgi = d;
+	smmu_producer_start(test, &p);
+	for (i = 0; i < 5000 && !READ_ONCE(d->fenced); i++)
+		usleep_range(500, 1000);
+	KUNIT_EXPECT_TRUE(test, d->fenced);
+	KUNIT_EXPECT_FALSE(test, completion_done(&p.done));
+	/* Its own CMD_CFGI_STE lets both go */
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	migrate_enable();
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&p.done, 30 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->violations), 0);
+	iommu_detach_device(identity, iq_device(d));
+	iq_hold_work(false);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/*
+ * A device that works with ATS only is given EATS by the identity domain too,
+ * which nobody else is: not while it is fenced.
+ */
+static void smmu_test_ats_always_on(struct kunit *test)
+{
+	struct iommu_domain *identity = smmu_quarantine_ops()->identity_domain;
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+
+	smmu_plug_always_on(test, d);
 	KUNIT_ASSERT_EQ(test, iommu_attach_device(identity, iq_device(d)), 0);
 	KUNIT_EXPECT_TRUE(test, smmu_allows(d));
 	iommu_detach_device(identity, iq_device(d));
@@ -1961,6 +2030,7 @@ static struct kunit_case smmu_cases[] = {
 #endif
 #ifdef IQ_HAVE_SMMU_ATS_ALWAYS_ON
 	KUNIT_CASE(smmu_test_ats_always_on),
+	KUNIT_CASE(smmu_test_attach_in_fence),
 #endif
 	KUNIT_CASE(smmu_test_back_without_ats),
 	KUNIT_CASE(smmu_test_ste),
