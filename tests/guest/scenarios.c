@@ -2629,8 +2629,12 @@ static void batch(struct device **d, unsigned int n, const unsigned int *dead,
 	stall = ctl_read(d[0], CTL_STALL_MS);
 	u = unmap(CPU_CULPRIT, page, 1, REUSED);
 	stall = ctl_read(d[0], CTL_STALL_MS) - stall;
-	for (unsigned int i = 0; i < n_dead; i++)
+	for (unsigned int i = 0; i < n_dead; i++) {
 		ctl_write(d[dead[i]], CTL_DOORBELL, 1);
+		/* C3: alone, before the fence, and not once behind it. */
+		check_le(ctl_read(d[dead[i]], CTL_INV_QUEUED_AFTER), 1,
+			 "invalidations-after-timeout");
+	}
 	check_eq(u.bad_pages + damaged(page, 1, 0), 0, "reused-pages-damaged");
 	/* C3: the batch once, and each dead one once more, alone. */
 	check_le(stall, (1 + n_dead) * timeout + 9 * timeout / 10, "stood-still-ms");
