@@ -23,7 +23,10 @@
  *
  * Power: a device that was broken when it went to D3 has a bracket as well, one
  * that stays open till it is back in D0. Whether it was D3hot, and kept what it
- * knew, or D3cold is told by the proof.
+ * knew, or D3cold is told by the proof. One that was in service has none, as its
+ * owner may attach it to what he likes. But it may be found dead while it is
+ * asleep, so it is looked at before, and the bracket is made up for when it wakes
+ * up.
  *
  * Locks: callers may hold device locks, the configuration access of the devices
  * and reset_lock of pciehp. Below all that comes quarantine.busy, then
@@ -91,7 +94,8 @@ static void bus_open(struct quarantine *q, struct pci_dev *bridge, int unused)
 	/* Left by a reset after which nobody has restored the device */
 	if (q->deferred == q->bus_brackets)
 		close_deferred(q, pdev);
-	ret = quarantine_bracket_open(q, pdev);
+	WRITE_ONCE(q->slept, false);
+	ret = quarantine_bracket_open(q, pdev, NULL);
 	if (ret)
 		pci_warn(pdev, "not blocked during a reset: %d\n", ret);
 	else
@@ -181,14 +185,38 @@ int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc)
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_bus_done);
 
+static bool is_awake(struct pci_dev *pdev)
+{
+	return pdev->current_state == PCI_D0 ||
+	       pdev->current_state == PCI_UNKNOWN;
+}
+
+/* It is back in D0, and nothing has been written into it since */
+static void power_back(struct quarantine *q, struct pci_dev *pdev)
+{
+	int state;
+
+	if (!READ_ONCE(q->slept) || !is_awake(pdev))
+		return;
+	guard(mutex)(&q->busy);
+	if (!xchg(&q->slept, false))
+		return;
+	state = quarantine_state(q);
+	if (state == Q_HEALTHY || state == Q_RELEASED)
+		return;
+	if (!quarantine_bracket_open(q, pdev, &q->asleep))
+		quarantine_bracket_close(q, pdev, 0);
+}
+
 /**
  * iommu_quarantine_restoring() - the state of a device is about to be restored
  * @pdev: the device
  *
  * Called at the beginning of pci_restore_state(): what a bus reset has cleared
- * in a device far below is seen here at the latest.
+ * in a device far below is seen here at the latest, and what it forgot in its
+ * sleep.
  *
- * Context: process after a reset, else any.
+ * Context: process after a reset or a low-power state, else any.
  */
 void iommu_quarantine_restoring(struct pci_dev *pdev)
 {
@@ -197,6 +225,7 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 	if (!q)
 		return;
 	quarantine_close_deferred(q, pdev);
+	power_back(q, pdev);
 	quarantine_put(q);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restoring);
@@ -244,9 +273,20 @@ static void power_open(struct quarantine *q, struct pci_dev *pdev)
 	int state = quarantine_state(q);
 
 	/* From D3hot to D3cold there is one already */
-	if (state == Q_HEALTHY || state == Q_RELEASED || q->deferred)
+	if (state == Q_RELEASED || q->deferred)
 		return;
-	if (quarantine_bracket_open(q, pdev))
+	if (state == Q_HEALTHY) {
+		if (!is_awake(pdev))
+			return;
+		quarantine_proof_asleep(pdev, &q->asleep);
+		WRITE_ONCE(q->slept, true);
+		return;
+	}
+	/* Found dead since it sleeps: what it was before counts */
+	if (q->slept && !is_awake(pdev))
+		return;
+	WRITE_ONCE(q->slept, false);
+	if (quarantine_bracket_open(q, pdev, NULL))
 		return;
 	q->bus_brackets++;
 	q->deferred++;
@@ -288,8 +328,20 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_down);
  */
 int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc)
 {
-	if (!locked && !rc)
+	struct quarantine *q;
+
+	if (rc)
+		return rc;
+	if (!locked) {
 		iommu_quarantine_restoring(pdev);
-	return rc;
+		return 0;
+	}
+	/* Whoever restores it may have written into it before */
+	q = quarantine_get(&pdev->dev);
+	if (q) {
+		WRITE_ONCE(q->slept, false);
+		quarantine_put(q);
+	}
+	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_up);

@@ -86,6 +86,9 @@ struct quarantine_proof {
  * @bus_brackets: brackets that resets of whole buses and D3 have opened, bus.c
  * @deferred: those of them whose reset is over, but not the restoring of what
  *	is above the device, and those of D3
+ * @slept: it was in service when it went to sleep, and @asleep was sampled then;
+ *	cleared without the lock as well
+ * @asleep: what it forgets if the way back to D0 is a reset
  */
 struct quarantine {
 	struct device *dev;
@@ -115,6 +118,8 @@ struct quarantine {
 	struct mutex busy;	/* of what follows */
 	unsigned int bus_brackets;
 	unsigned int deferred;
+	bool slept;
+	struct quarantine_proof asleep;
 };
 
 extern const struct attribute_group iommu_quarantine_group;
@@ -141,7 +146,10 @@ void quarantine_put(struct quarantine *q);
 const char *quarantine_cause_name(enum iommu_broken_cause cause);
 void quarantine_proof_leave(struct pci_dev *pdev,
 			    struct quarantine_proof *proof);
-int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev);
+void quarantine_proof_asleep(struct pci_dev *pdev,
+			     struct quarantine_proof *proof);
+int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
+			    const struct quarantine_proof *before);
 void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 			      int rc);
 void quarantine_vfs_open(struct pci_dev *pf);

@@ -118,6 +118,22 @@ static bool proof_is_weak(const struct quarantine_proof *proof)
 	return !(proof->command | proof->msix);
 }
 
+/**
+ * quarantine_proof_asleep() - what a device would forget in its sleep
+ * @pdev: the device, in D0
+ * @proof: what has to be clear in it afterwards if it was reset; perhaps nothing
+ *
+ * It is in service, and perhaps nobody restores it: nothing is set in it. Nor does ATS
+ * count: should it be found dead, it is turned off.
+ *
+ * Context: process.
+ */
+void quarantine_proof_asleep(struct pci_dev *pdev, struct quarantine_proof *proof)
+{
+	proof_sample(pdev, proof, 0);
+	proof->ats = 0;
+}
+
 /*
  * A function that nobody drives may have nothing enabled. Interrupt Disable is
  * harmless in a device that is about to be reset; a virtual function hardwires
@@ -170,9 +186,11 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 
 /*
  * Brackets may be nested: the outermost one samples the proof and looks at it
- * in the end, and the return codes are ANDed on the way.
+ * in the end, and the return codes are ANDed on the way. If the reset is over
+ * already, @before it was sampled what is to be clear; else that is NULL.
  */
-int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev)
+int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
+			    const struct quarantine_proof *before)
 {
 	struct quarantine_proof proof;
 	bool outermost;
@@ -191,7 +209,9 @@ int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev)
 	 * Now, not before: the driver may turn ATS off as it blocks the device,
 	 * which would look like the work of a reset.
 	 */
-	if (!ret && outermost) {
+	if (before) {
+		proof = *before;
+	} else if (!ret && outermost) {
 		proof_prepare(pdev, &proof);
 		if (proof_is_empty(&proof))
 			proof_assume(pdev, &proof);
@@ -271,7 +291,9 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 	if (q) {
 		/* A bus reset after which nobody has restored the device */
 		quarantine_close_deferred(q, pdev);
-		ret = quarantine_bracket_open(q, pdev);
+		/* Not what it was: the PCI core writes into Command before a reset */
+		WRITE_ONCE(q->slept, false);
+		ret = quarantine_bracket_open(q, pdev, NULL);
 		quarantine_put(q);
 	} else {
 		ret = pci_dev_reset_iommu_prepare(pdev);

@@ -811,6 +811,127 @@ static void iq_body_power_cut(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
 }
 
+/* As the PCI core does it, which saves and restores its state */
+static void iq_fall_asleep(struct iq_dev *d, bool cold)
+{
+	if (d->pdev->current_state != PCI_D3hot)
+		pci_save_state(d->pdev);
+	iommu_quarantine_power_down(d->pdev, false);
+	d->pdev->current_state = cold ? PCI_D3cold : PCI_D3hot;
+	WRITE_ONCE(d->gone, cold);
+}
+
+static void iq_wake_up(struct iq_dev *d)
+{
+	WRITE_ONCE(d->gone, false);
+	d->pdev->current_state = PCI_D0;
+	pci_restore_state(d->pdev);
+}
+
+/* In service when it goes to sleep, and found dead there: woken up by a reset, or not */
+static void iq_body_power_asleep(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		bool cold = i & 1, forgets = i & 2;
+
+		pci_set_master(d->pdev);
+		/* Once more, from D3hot: what it was in D0 counts */
+		iq_fall_asleep(d, false);
+		iq_fall_asleep(d, cold);
+		iq_break_and_wait(test, d);
+		/* Nor does that it goes deeper, or that it does not wake up */
+		iommu_quarantine_power_down(d->pdev, false);
+		iq_expect_state(test, d, "quarantined");
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, -EIO),
+				-EIO);
+		iommu_quarantine_restoring(d->pdev);
+		iq_expect_state(test, d, "quarantined");
+		iq_expect_shut_out(test, d);
+		if (forgets) {
+			iq_power_on(d);
+			WRITE_ONCE(d->mute, false);
+			WRITE_ONCE(d->fenced, false);
+		}
+		iq_wake_up(d);
+		iq_await_state(test, d, forgets ? "healthy" : "quarantined");
+		iq_settle(d);
+		if (!forgets)
+			iq_recover(test, d);
+		iq_expect_in_service(test, d);
+	}
+}
+
+/* The same, and it wakes up before the work has come to block it */
+static void iq_body_power_asleep_before_work(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+
+	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
+		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
+	pci_set_master(d->pdev);
+	iq_fall_asleep(d, true);
+	iq_hold_work(true);
+	iq_break(test, d);
+	iq_power_on(d);
+	WRITE_ONCE(d->mute, false);
+	WRITE_ONCE(d->fenced, false);
+	iq_wake_up(d);
+	iq_expect_state(test, d, "healthy");
+	iq_hold_work(false);
+	iq_settle(d);
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
+}
+
+/*
+ * What it was before it went to sleep counts for the next wake-up alone, and that only
+ * if nobody could write into it meanwhile: Command may be empty without a reset.
+ */
+static void iq_body_power_asleep_stale(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct pci_dev *port = iq_port(test, false);
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		pci_write_config_word(d->pdev, PCI_COMMAND, 0);
+		pci_set_master(d->pdev);
+		iq_fall_asleep(d, false);
+		if (i == 0)
+			KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, true, 0), 0);
+		if (i == 1)
+			iq_wake_up(d);
+		d->pdev->current_state = PCI_D0;
+		iq_break_and_wait(test, d);
+		/* Whoever lets it go finds no fault with it */
+		WRITE_ONCE(d->mute, false);
+		pci_write_config_word(d->pdev, PCI_COMMAND, 0);
+		if (i == 2) {
+			KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+			iommu_quarantine_reset_done(d->pdev, false, 0);
+		}
+		if (i == 3) {
+			iommu_quarantine_bus_prepare(port);
+			KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+		}
+		if (i == 4) {
+			iommu_quarantine_power_down(d->pdev, false);
+			KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+		}
+		/* What marked it before that reset is gone as well */
+		pci_write_config_word(d->pdev, PCI_COMMAND, 0);
+		iommu_quarantine_restoring(d->pdev);
+		iq_settle(d);
+		iq_expect_state(test, d, "quarantined");
+		iq_expect_shut_out(test, d);
+		iq_recover(test, d);
+	}
+	iq_expect_in_service(test, d);
+}
+
 /* ---- resets of buses ---- */
 
 static void iq_body_bus_reset(struct kunit *test)
