@@ -19,7 +19,8 @@
  * Virtual functions: a reset of their physical function clears VF Enable, so it
  * is one of theirs as well, and until VF Enable is restored there is nobody to
  * answer. Their brackets are opened with the one of the physical function and
- * closed when its state is restored.
+ * closed when its state is restored. The same holds for its way to D3 and back,
+ * but that there each virtual function which still answers was not reset.
  *
  * Power: a device that was broken when it went to D3 has a bracket as well, one
  * that stays open till it is back in D0. Whether it was D3hot, and kept what it
@@ -292,12 +293,40 @@ static void power_open(struct quarantine *q, struct pci_dev *pdev)
 	q->deferred++;
 }
 
+/* Healthy or not: nobody is there to answer until VF Enable is set again */
+static void vf_power_open(struct quarantine *q, struct pci_dev *pf, int unused)
+{
+	int ret;
+
+	/* Its own way to D3, or its physical function's from D3hot to D3cold */
+	if (q->deferred)
+		return;
+	ret = quarantine_bracket_open(q, to_pci_dev(q->dev), NULL);
+	if (ret) {
+		dev_warn(q->dev, "iommu-quarantine: not blocked while %s sleeps: %d\n",
+			 pci_name(pf), ret);
+		return;
+	}
+	q->bus_brackets++;
+	q->deferred++;
+}
+
+/* One that answers was not reset, and nobody may restore what is above it */
+static void vf_power_back(struct quarantine *q, struct pci_dev *pf, int unused)
+{
+	struct pci_dev *pdev = to_pci_dev(q->dev);
+
+	if (q->deferred && quarantine_answers(pdev))
+		close_deferred(q, pdev);
+}
+
 /**
  * iommu_quarantine_power_down() - a device is about to go to a low-power state
  * @pdev: the device
  * @locked: pci_bus_sem is held; then nothing is done
  *
  * Not only for D3cold: that may come later, when the port above is turned off.
+ * The virtual functions of @pdev sleep with it.
  *
  * Context: process.
  */
@@ -307,6 +336,8 @@ void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked)
 
 	if (locked || !iommu_quarantine_enabled())
 		return;
+	if (pdev->is_physfn)
+		quarantine_walk(pdev, is_vf_of, vf_power_open, 0);
 	q = quarantine_get(&pdev->dev);
 	if (!q)
 		return;
@@ -334,6 +365,8 @@ int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc)
 		return rc;
 	if (!locked) {
 		iommu_quarantine_restoring(pdev);
+		if (pdev->is_physfn)
+			quarantine_walk(pdev, is_vf_of, vf_power_back, 0);
 		return 0;
 	}
 	/* Whoever restores it may have written into it before */

@@ -152,6 +152,7 @@ int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
 void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 			      int rc);
+bool quarantine_answers(struct pci_dev *pdev);
 void quarantine_vfs_open(struct pci_dev *pf);
 void quarantine_vfs_close(struct pci_dev *pf, int rc);
 void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev);

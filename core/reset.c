@@ -51,7 +51,7 @@ static u16 proof_read(struct pci_dev *pdev, int where, u16 mask, u16 failed)
  * 9.3.4.1); of Command and Status bits are reserved in any function. For the
  * others it is the id, which is what may be read while they are not ready yet.
  */
-static bool proof_answers(struct pci_dev *pdev)
+bool quarantine_answers(struct pci_dev *pdev)
 {
 	int where = pdev->is_virtfn ? PCI_COMMAND : PCI_VENDOR_ID;
 	u32 val;
@@ -65,7 +65,7 @@ static bool proof_sample(struct pci_dev *pdev, struct quarantine_proof *proof,
 			 u16 failed)
 {
 	*proof = (struct quarantine_proof){};
-	if (!proof_answers(pdev))
+	if (!quarantine_answers(pdev))
 		return false;
 
 	proof->command = proof_read(pdev, PCI_COMMAND, PROOF_COMMAND, failed);
@@ -159,7 +159,7 @@ static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
  */
 static void proof_assume(struct pci_dev *pdev, struct quarantine_proof *proof)
 {
-	if (!pdev->is_busmaster || proof_answers(pdev))
+	if (!pdev->is_busmaster || quarantine_answers(pdev))
 		return;
 	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
 }

@@ -1162,6 +1162,71 @@ static void iq_body_vf_bus_reset(struct kunit *test)
 	iq_expect_in_service(test, pf);
 }
 
+/*
+ * D3 of a physical function is one of its virtual functions: nothing is sent to them,
+ * and if it forgets what it knew on the way back so do they. Until VF Enable is
+ * restored there is none. @forgets: that, or all is as it was.
+ */
+static void iq_sleep_with_pf(struct kunit *test, bool broken, bool forgets)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+
+	pci_set_master(vf->pdev);
+	if (broken)
+		iq_break_and_wait(test, vf);
+	iq_make_vf(vf, pf, true);
+	iommu_quarantine_power_down(pf->pdev, true);
+	iq_expect_state(test, vf, broken ? "quarantined" : "healthy");
+	iommu_quarantine_power_down(pf->pdev, false);
+	/* D3cold after D3hot */
+	iommu_quarantine_power_down(pf->pdev, false);
+	iq_expect_held(test, vf);
+	if (forgets) {
+		iq_do_flr(vf);
+		WRITE_ONCE(vf->gone, true);
+	}
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(pf->pdev, false, -EIO), -EIO);
+	iq_expect_held(test, vf);
+	if (forgets)
+		WRITE_ONCE(vf->fenced, false);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(pf->pdev, false, 0), 0);
+	if (forgets) {
+		iq_expect_held(test, vf);
+		WRITE_ONCE(vf->gone, false);
+		iommu_quarantine_restored(pf->pdev);
+	}
+	iq_make_vf(vf, pf, false);
+	iq_await_state(test, vf, broken && !forgets ? "quarantined" : "healthy");
+	iq_settle(vf);
+	KUNIT_EXPECT_EQ(test, iq_count(vf), broken);
+	iq_expect_in_service(test, pf);
+	if (broken && !forgets)
+		iq_expect_shut_out(test, vf);
+	else
+		iq_expect_in_service(test, vf);
+}
+
+static void iq_body_pf_sleeps(struct kunit *test)
+{
+	iq_sleep_with_pf(test, false, true);
+}
+
+static void iq_body_pf_sleeps_lightly(struct kunit *test)
+{
+	iq_sleep_with_pf(test, false, false);
+}
+
+static void iq_body_pf_sleeps_vf_broken(struct kunit *test)
+{
+	iq_sleep_with_pf(test, true, true);
+}
+
+static void iq_body_pf_sleeps_lightly_vf_broken(struct kunit *test)
+{
+	iq_sleep_with_pf(test, true, false);
+}
+
 /* By its own reset, which has to be proven, one virtual function alone is lifted */
 static void iq_body_vf_own_reset(struct kunit *test)
 {
