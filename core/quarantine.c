@@ -290,6 +290,26 @@ static void quarantine_tell(struct quarantine *q,
 	blocking_notifier_call_chain(&quarantine_notifiers, event, q->dev);
 }
 
+/* Of one epoch there is one breakage at most: it ends with a lift. Never 0. */
+static u32 quarantine_breakage(struct quarantine *q)
+{
+	return quarantine_epoch_of(atomic_read(&q->word)) + 1;
+}
+
+/* The word while nothing has become yet of the breakage that was told last */
+static int quarantine_told(struct quarantine *q)
+{
+	return (q->told - 1) << Q_STATE_BITS | Q_REPORTED;
+}
+
+/* The work's: of a later breakage nobody has been told */
+static bool quarantine_move_told(struct quarantine *q, enum quarantine_state to)
+{
+	int old = quarantine_told(q);
+
+	return atomic_try_cmpxchg(&q->word, &old, old - Q_REPORTED + to);
+}
+
 /*
  * Block RID and PASIDs, and keep the bracket open. Runs without the device
  * lock: a driver's remove() may hold it while its own unmaps time out.
@@ -307,10 +327,10 @@ static void quarantine_block(struct quarantine *q)
 		return;
 
 	if (!ret) {
-		if (quarantine_move(q, Q_REPORTED, Q_QUARANTINED))
+		if (quarantine_move_told(q, Q_QUARANTINED))
 			set_bit(IOMMU_QUARANTINE_EVENT_QUARANTINED, &q->events);
 		iommu_quarantine_ats_off(q->dev);
-	} else if (quarantine_move(q, Q_REPORTED, Q_FAILED)) {
+	} else if (quarantine_move_told(q, Q_FAILED)) {
 		set_bit(IOMMU_QUARANTINE_EVENT_FAILED, &q->events);
 	}
 	trace_iommu_device_quarantined(q->dev, q->backend->name, ret);
@@ -350,13 +370,18 @@ static void quarantine_work(struct work_struct *work)
 {
 	struct quarantine *q = container_of(work, struct quarantine, work);
 
+	u32 broken;
+
 	quarantine_debug_hold_work(q);
 
+	/* Pairs with smp_store_release() in iommu_quarantine_report() */
+	broken = smp_load_acquire(&q->broken);
 	/* If it has not been told yet, the breakage to be told came after it */
-	if (quarantine_state(q) == Q_REPORTED)
+	if (broken == quarantine_breakage(q))
 		quarantine_tell_recovered(q);
 
-	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
+	if (broken != q->told) {
+		q->told = broken;
 		dev_err(q->dev,
 			"broken (%s, %s, hw 0x%llx 0x%llx), %s\n",
 			quarantine_cause_name(q->evidence.cause),
@@ -369,8 +394,9 @@ static void quarantine_work(struct work_struct *work)
 		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_BROKEN);
 	}
 
+	/* Of one that its reporter has yet to publish he tells the work again */
 	if (iommu_quarantine_enabled() &&
-	    quarantine_state(q) == Q_REPORTED)
+	    atomic_read(&q->word) == quarantine_told(q))
 		quarantine_block(q);
 
 	if (test_and_clear_bit(IOMMU_QUARANTINE_EVENT_QUARANTINED, &q->events))
@@ -458,9 +484,8 @@ void iommu_quarantine_report(struct device *dev,
 		panic("iommu-quarantine: %s is broken (%s) and iommu_quarantine=panic",
 		      dev_name(dev), quarantine_cause_name(evidence->cause));
 
-	/* The work may be running: it sees the evidence if it sees the event */
-	smp_mb__before_atomic();
-	set_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events);
+	/* The work may be running: it sees the evidence if it sees this */
+	smp_store_release(&q->broken, evidence->epoch + 1);
 	irq_work_queue(&q->irq_work);
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_report);
@@ -544,7 +569,7 @@ bool iommu_quarantine_stale(struct device *dev)
 
 	if (!q || READ_ONCE(q->blocker) != current)
 		return false;
-	if (quarantine_state(q) != Q_REPORTED)
+	if (atomic_read(&q->word) != quarantine_told(q))
 		return true;
 	q->held = true;
 	return false;
@@ -797,7 +822,7 @@ void iommu_quarantine_probe(struct device *dev)
 		q->evidence = before->evidence;
 		atomic_set(&q->count, 1);
 		atomic_set(&q->word, Q_REPORTED);
-		__set_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events);
+		q->broken = quarantine_breakage(q);
 	}
 	if (xa_err(xa_store(&quarantines, q->key, q, GFP_KERNEL)))
 		goto err_free;
@@ -853,7 +878,7 @@ void iommu_quarantine_probed(struct device *dev)
 	/* The state first, see quarantine_reported() */
 	smp_mb();
 	if (quarantine_state(q) == Q_REPORTED &&
-	    test_bit(IOMMU_QUARANTINE_EVENT_BROKEN, &q->events)) {
+	    READ_ONCE(q->broken) != READ_ONCE(q->told)) {
 		dev_warn(dev, "was removed while it was broken and has not been reset since\n");
 		queue_work(quarantine_wq, &q->work);
 	} else if (READ_ONCE(quarantine_early)) {

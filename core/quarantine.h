@@ -68,7 +68,11 @@ struct quarantine_proof {
  * @evidence: of the last breakage; written by the report that won @word
  * @irq_work: leaves the context of the report, where no lock may be taken
  * @work: blocks the device and tells about it
- * @events: enum iommu_quarantine_event bits that @work has yet to tell
+ * @events: enum iommu_quarantine_event bits that @work has yet to tell, but for
+ *	the breakage
+ * @broken: 1 more than the epoch of the last breakage that may be told, 0 if
+ *	none; written by the report that won @word, after @evidence
+ * @told: what @work has told of @broken
  * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
  * @has_sysfs: the files are there; probe and release only
@@ -103,6 +107,8 @@ struct quarantine {
 	struct irq_work irq_work;
 	struct work_struct work;
 	unsigned long events;
+	u32 broken;
+	u32 told;
 	struct task_struct *blocker;
 	bool held;
 	bool has_sysfs;

@@ -25,6 +25,7 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
+#include <trace/events/iommu_quarantine.h>
 #include <trace/events/printk.h>
 
 #include "compat.h"
@@ -517,6 +518,87 @@ static void iq_body_told_in_order(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, l->n, ARRAY_SIZE(said));
 	for (i = 0; i < ARRAY_SIZE(said); i++)
 		KUNIT_EXPECT_EQ_MSG(test, l->said[i], said[i], "event %d", i);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+struct iq_late {
+	struct notifier_block nb;
+	struct device *dev;
+	int events;			/* told so far */
+	unsigned long said[8];
+	struct completion hold, go;	/* the work, at the first one */
+};
+
+static int iq_late_listen(struct notifier_block *nb, unsigned long event, void *dev)
+{
+	struct iq_late *l = container_of(nb, struct iq_late, nb);
+
+	if (dev != l->dev)
+		return NOTIFY_DONE;
+	if (l->events < ARRAY_SIZE(l->said))
+		l->said[l->events] = event;
+	WRITE_ONCE(l->events, l->events + 1);
+	if (l->events == 1) {
+		complete(&l->hold);
+		wait_for_completion(&l->go);
+	}
+	return NOTIFY_OK;
+}
+
+/* Between a report's change of the state and what the work is to tell of it */
+static void iq_late_report(void *data, struct device *dev, const char *vendor,
+			   const struct iommu_broken_evidence *evidence,
+			   unsigned int count)
+{
+	struct iq_late *l = data;
+	int i;
+
+	if (dev != l->dev || count != 2)
+		return;
+	complete_all(&l->go);
+	/* With one CPU the work can only come later */
+	for (i = 0; i < 1000 && num_online_cpus() > 1; i++) {
+		if (READ_ONCE(l->events) > 1)
+			break;
+		mdelay(1);
+	}
+}
+
+/* A report takes its time, and the work of the one before meets it halfway */
+static void iq_body_told_late(struct kunit *test)
+{
+	static const unsigned long said[] = {
+		IOMMU_QUARANTINE_EVENT_BROKEN,
+		IOMMU_QUARANTINE_EVENT_RECOVERED,
+		IOMMU_QUARANTINE_EVENT_BROKEN,
+		IOMMU_QUARANTINE_EVENT_QUARANTINED,
+	};
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct iq_late late = { .nb.notifier_call = iq_late_listen };
+	int i;
+
+	late.dev = iq_device(d);
+	init_completion(&late.hold);
+	init_completion(&late.go);
+	KUNIT_ASSERT_EQ(test, register_trace_iommu_device_broken(iq_late_report, &late), 0);
+	iommu_quarantine_register_notifier(&late.nb);
+	/* Nothing that ends the test before they are gone: it is on this stack */
+	iommu_report_device_broken(iq_device(d));
+	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&late.hold, 10 * HZ));
+	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
+	iq_expect_state(test, d, "healthy");
+	iommu_report_device_broken(iq_device(d));
+	complete_all(&late.go);
+	KUNIT_EXPECT_TRUE(test, iq_wait_state(d, "quarantined"));
+	iq_settle(d);
+	iommu_quarantine_unregister_notifier(&late.nb);
+	unregister_trace_iommu_device_broken(iq_late_report, &late);
+	tracepoint_synchronize_unregister();
+
+	KUNIT_ASSERT_EQ(test, late.events, ARRAY_SIZE(said));
+	for (i = 0; i < ARRAY_SIZE(said); i++)
+		KUNIT_EXPECT_EQ_MSG(test, late.said[i], said[i], "event %d", i);
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
 }
