@@ -369,7 +369,6 @@ static void quarantine_tell_recovered(struct quarantine *q)
 static void quarantine_work(struct work_struct *work)
 {
 	struct quarantine *q = container_of(work, struct quarantine, work);
-
 	u32 broken;
 
 	quarantine_debug_hold_work(q);
@@ -382,13 +381,15 @@ static void quarantine_work(struct work_struct *work)
 
 	if (broken != q->told) {
 		q->told = broken;
-		dev_err(q->dev,
-			"broken (%s, %s, hw 0x%llx 0x%llx), %s\n",
-			quarantine_cause_name(q->evidence.cause),
-			q->backend->name, q->evidence.hw[0], q->evidence.hw[1],
-			iommu_quarantine_enabled() ?
-				"quarantined until it is reset" :
-				"only reported as iommu_quarantine=report says");
+		if (__ratelimit(&q->lines))
+			dev_err(q->dev,
+				"broken (%s, %s, hw 0x%llx 0x%llx), %s\n",
+				quarantine_cause_name(q->evidence.cause),
+				q->backend->name, q->evidence.hw[0],
+				q->evidence.hw[1],
+				iommu_quarantine_enabled() ?
+					"quarantined until it is reset" :
+					"only reported as iommu_quarantine=report says");
 		if (iommu_quarantine_enabled())
 			quarantine_tell_aliases(q);
 		quarantine_tell(q, IOMMU_QUARANTINE_EVENT_BROKEN);
@@ -811,6 +812,8 @@ void iommu_quarantine_probe(struct device *dev)
 	refcount_set(&q->ref, 1);
 	spin_lock_init(&q->lock);
 	mutex_init(&q->busy);
+	ratelimit_state_init(&q->lines, DEFAULT_RATELIMIT_INTERVAL,
+			     DEFAULT_RATELIMIT_BURST);
 	init_irq_work(&q->irq_work, quarantine_irq_work);
 	INIT_WORK(&q->work, quarantine_work);
 

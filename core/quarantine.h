@@ -7,6 +7,7 @@
 #include <linux/iommu-quarantine.h>
 #include <linux/irq_work.h>
 #include <linux/mutex.h>
+#include <linux/ratelimit_types.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -73,6 +74,7 @@ struct quarantine_proof {
  * @broken: 1 more than the epoch of the last breakage that may be told, 0 if
  *	none; written by the report that won @word, after @evidence
  * @told: what @work has told of @broken
+ * @lines: limits what it says of that in the log; the other ways are for machines
  * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
  * @has_sysfs: the files are there; probe and release only
@@ -109,6 +111,7 @@ struct quarantine {
 	unsigned long events;
 	u32 broken;
 	u32 told;
+	struct ratelimit_state lines;
 	struct task_struct *blocker;
 	bool held;
 	bool has_sysfs;

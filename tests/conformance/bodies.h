@@ -195,9 +195,11 @@ static void iq_body_double_report(struct kunit *test)
 
 static void iq_body_storm(struct kunit *test)
 {
+	struct iq_lines lines = { .what = "iommu-quarantine: broken (" };
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	int i, asked;
 
+	iq_listen_to_log(test, &lines);
 	iq_watch_uevents(d, true);
 	iq_break(test, d);
 	asked = atomic_read(&d->asked);
@@ -209,6 +211,7 @@ static void iq_body_storm(struct kunit *test)
 	iq_settle(d);
 	iq_watch_uevents(d, false);
 	/* C3, C9 */
+	KUNIT_EXPECT_EQ(test, iq_lines(&lines), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->broken), 1);
@@ -752,6 +755,29 @@ static void iq_body_report_before_reset(struct kunit *test)
 	iq_break(test, d);
 	iq_recover(test, d);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	iq_expect_in_service(test, d);
+}
+
+/* Nobody knew: what prepare() blocks it by finds out, under group->mutex */
+static void iq_body_report_inside_prepare(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+
+	pci_save_state(d->pdev);
+	WRITE_ONCE(d->mute, true);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_settle(d);
+	iq_expect_state(test, d, "resetting");
+	WRITE_ONCE(d->fenced, false);
+	iq_do_flr(d);
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	pci_restore_state(d->pdev);
+	iq_await_state(test, d, "healthy");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&iq_told(test)->recovered), 1);
 	iq_expect_in_service(test, d);
 }
 
