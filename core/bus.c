@@ -225,8 +225,15 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 
 	if (!q)
 		return;
-	quarantine_close_deferred(q, pdev);
-	power_back(q, pdev);
+	/*
+	 * A virtual function may be restored before its physical one, in parallel
+	 * with it: then it is not there yet, and is looked at when that one is done.
+	 */
+	if ((READ_ONCE(q->deferred) || READ_ONCE(q->slept)) &&
+	    (!pdev->is_virtfn || quarantine_answers(pdev))) {
+		quarantine_close_deferred(q, pdev);
+		power_back(q, pdev);
+	}
 	quarantine_put(q);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restoring);
@@ -296,12 +303,17 @@ static void power_open(struct quarantine *q, struct pci_dev *pdev)
 /* Healthy or not: nobody is there to answer until VF Enable is set again */
 static void vf_power_open(struct quarantine *q, struct pci_dev *pf, int unused)
 {
+	struct pci_dev *pdev = to_pci_dev(q->dev);
+	struct quarantine_proof asleep;
 	int ret;
 
 	/* Its own way to D3, or its physical function's from D3hot to D3cold */
 	if (q->deferred)
 		return;
-	ret = quarantine_bracket_open(q, to_pci_dev(q->dev), NULL);
+	/* What is in service and may forget nothing is not written into */
+	quarantine_proof_asleep(pdev, &asleep);
+	ret = quarantine_bracket_open(q, pdev, quarantine_state(q) == Q_HEALTHY ?
+				      &asleep : NULL);
 	if (ret) {
 		dev_warn(q->dev, "iommu-quarantine: not blocked while %s sleeps: %d\n",
 			 pci_name(pf), ret);

@@ -1296,8 +1296,12 @@ static void iq_sleep_with_pf(struct kunit *test, bool broken, bool forgets)
 	}
 	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(pf->pdev, false, -EIO), -EIO);
 	iq_expect_held(test, vf);
-	if (forgets)
+	if (forgets) {
+		/* Resumed beside its physical function, and before it */
+		iommu_quarantine_restoring(vf->pdev);
+		iq_expect_held(test, vf);
 		WRITE_ONCE(vf->fenced, false);
+	}
 	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(pf->pdev, false, 0), 0);
 	if (forgets) {
 		iq_expect_held(test, vf);
