@@ -253,7 +253,7 @@ PLAIN_AMD = {
     "shared_domain": "stale-writes-through|reused-pages-damaged",
     "hold_flush": "second-page-damaged|reused-pages-damaged",
     "hold_attach": "stale-writes-after-attach",
-    "irte": "state-quarantined",
+    "irte": "timeouts|state-quarantined",
     "unbind_bind": "reused-pages-damaged",
     "unbind_wedged": "pages-of-the-driver-intact",
     "remove_quarantined": "reused-pages-damaged",
