@@ -87,8 +87,8 @@ MUTANTS = [
      MOCK_SUITE, "um"),
     ("core-recovered-silently", CORE, r"set_bit\(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events\);", ";",
      MOCK_SUITE, "um"),
-    ("core-blocked-before-told", CORE, r"atomic_read\(&q->word\) == quarantine_told\(q\)\)\n\t\tquarantine_block",
-     "quarantine_state(q) == Q_REPORTED)\n\t\tquarantine_block", MOCK_SUITE, "x86_64"),
+    ("core-blocked-before-told", CORE, r"return \(q->told - 1\) << Q_STATE_BITS \| Q_REPORTED;",
+     "return (atomic_read(&q->word) & ~Q_STATE_MASK) | Q_REPORTED;", MOCK_SUITE, "x86_64"),
     ("core-fence-untold", CORE, r"\n\ttrace_iommu_device_fenced\(dev, evidence\);", "",
      MOCK_SUITE, "um"),
     ("core-no-uevent", CORE, r"\n\t\tquarantine_tell\(q, IOMMU_QUARANTINE_EVENT_QUARANTINED\);", "\n\t\t;",
@@ -202,9 +202,9 @@ MUTANTS = [
     ("vtd-mask-unlocked", VTD,
      r"raw_spin_lock_irqsave\(&vdev->lock, flags\);\n(\t\t/\* A reset[^}]*\}\n)"
      r"\t\traw_spin_unlock_irqrestore\(&vdev->lock, flags\);",
-     r"local_irq_save(flags);\n\t\tif (vtd_is_fenced(vdev) && context_present(context))\n"
-     r"\t\t\tWRITE_ONCE(context->lo, vtd_masked(vdev, i, context->lo));\n"
-     r"\t\tlocal_irq_restore(flags);", VTD_SUITES, "x86_64"),
+     "local_irq_save(flags);\n\t\tif (vtd_is_fenced(vdev) && context_present(context))\n"
+     "\t\t\tWRITE_ONCE(context->lo, vtd_masked(vdev, i, context->lo));\n"
+     "\t\tlocal_irq_restore(flags);", VTD_SUITES, "x86_64"),
     ("vtd-id-of-another", VTD, r"return vdev && vdev->info == info \? vdev : NULL;",
      "return vdev;", VTD_SUITES, "x86_64"),
     ("vtd-leaves-ids-behind", VTD, r"xa_cmpxchg\(&vtd_devs,[^;]*;", ";", VTD_SUITES, "x86_64"),
