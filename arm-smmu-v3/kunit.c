@@ -872,9 +872,7 @@ static void smmu_test_one_fence(struct kunit *test)
 	for_each_online_cpu(cpu)
 		if (cpu != smp_processor_id() && n < ARRAY_SIZE(p))
 			smmu_producer_start_on(test, &p[n++], cpu);
-	for (i = 0; i < 5000 && iq_hold_fences(-1) < 2; i++)
-		usleep_range(500, 1000);
-	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 2);
+	iq_await_held_fences(test, 2);
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		KUNIT_EXPECT_FALSE(test, completion_done(&p[i].done));
 	iq_hold_fences(0);

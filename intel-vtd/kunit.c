@@ -936,7 +936,6 @@ static void vtd_test_attach_in_fence(struct kunit *test)
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct iommu_domain *domain;
 	struct task_struct *task;
-	int i;
 
 	if (!IS_ENABLED(CONFIG_IOMMU_QUARANTINE_DEBUG))
 		kunit_skip(test, "needs CONFIG_IOMMU_QUARANTINE_DEBUG");
@@ -952,9 +951,7 @@ static void vtd_test_attach_in_fence(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
 	kthread_bind(task, cpumask_any_but(cpu_online_mask, smp_processor_id()));
 	wake_up_process(task);
-	for (i = 0; i < 5000 && !iq_hold_fences(-1); i++)
-		usleep_range(500, 1000);
-	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 1);
+	iq_await_held_fences(test, 1);
 
 	KUNIT_EXPECT_EQ(test, iommu_attach_device(domain, iq_device(d)), 0);
 	KUNIT_EXPECT_FALSE(test, completion_done(&d->flushed));

@@ -84,6 +84,16 @@ static int iq_lines(struct iq_lines *lines)
 	return atomic_read(&lines->count);
 }
 
+/* So many CPUs stand in a fence that iq_hold_fences() holds */
+static void iq_await_held_fences(struct kunit *test, int fences)
+{
+	int i;
+
+	for (i = 0; i < 5000 && iq_hold_fences(-1) < fences; i++)
+		usleep_range(500, 1000);
+	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), fences);
+}
+
 /* The device stops answering, and an unmap finds out */
 static void iq_break(struct kunit *test, struct iq_dev *d)
 {
@@ -448,7 +458,7 @@ static void iq_body_twice(struct kunit *test)
 struct iq_listener {
 	struct notifier_block nb;
 	struct device *dev;
-	bool hold;			/* the next recovery, in the work */
+	unsigned long hold;		/* BIT() of an event: the work, at the next one */
 	struct completion held, go;
 	unsigned int n;
 	unsigned long said[8];
@@ -460,9 +470,12 @@ static int iq_listen(struct notifier_block *nb, unsigned long event, void *dev)
 
 	if (dev != l->dev)
 		return NOTIFY_DONE;
-	if (l->n < ARRAY_SIZE(l->said))
-		l->said[l->n++] = event;
-	if (event == IOMMU_QUARANTINE_EVENT_RECOVERED && xchg(&l->hold, false)) {
+	if (l->n < ARRAY_SIZE(l->said)) {
+		l->said[l->n] = event;
+		WRITE_ONCE(l->n, l->n + 1);
+	}
+	if (l->hold & BIT(event)) {
+		l->hold = 0;
 		complete(&l->held);
 		wait_for_completion(&l->go);
 	}
@@ -496,7 +509,7 @@ static void iq_body_told_in_order(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, l);
 	l->nb.notifier_call = iq_listen;
 	l->dev = iq_device(d);
-	l->hold = true;
+	l->hold = BIT(IOMMU_QUARANTINE_EVENT_RECOVERED);
 	init_completion(&l->held);
 	init_completion(&l->go);
 	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&l->nb), 0);
@@ -525,36 +538,12 @@ static void iq_body_told_in_order(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
-struct iq_late {
-	struct notifier_block nb;
-	struct device *dev;
-	int events;			/* told so far */
-	unsigned long said[8];
-	struct completion hold, go;	/* the work, at the first one */
-};
-
-static int iq_late_listen(struct notifier_block *nb, unsigned long event, void *dev)
-{
-	struct iq_late *l = container_of(nb, struct iq_late, nb);
-
-	if (dev != l->dev)
-		return NOTIFY_DONE;
-	if (l->events < ARRAY_SIZE(l->said))
-		l->said[l->events] = event;
-	WRITE_ONCE(l->events, l->events + 1);
-	if (l->events == 1) {
-		complete(&l->hold);
-		wait_for_completion(&l->go);
-	}
-	return NOTIFY_OK;
-}
-
 /* Between a report's change of the state and what the work is to tell of it */
 static void iq_late_report(void *data, struct device *dev, const char *vendor,
 			   const struct iommu_broken_evidence *evidence,
 			   unsigned int count)
 {
-	struct iq_late *l = data;
+	struct iq_listener *l = data;
 	int i;
 
 	if (dev != l->dev || count != 2)
@@ -562,7 +551,7 @@ static void iq_late_report(void *data, struct device *dev, const char *vendor,
 	complete_all(&l->go);
 	/* With one CPU the work can only come later */
 	for (i = 0; i < 1000 && num_online_cpus() > 1; i++) {
-		if (READ_ONCE(l->events) > 1)
+		if (READ_ONCE(l->n) > 1)
 			break;
 		mdelay(1);
 	}
@@ -578,17 +567,20 @@ static void iq_body_told_late(struct kunit *test)
 		IOMMU_QUARANTINE_EVENT_QUARANTINED,
 	};
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct iq_late late = { .nb.notifier_call = iq_late_listen };
+	struct iq_listener late = {
+		.nb.notifier_call = iq_listen,
+		.hold = BIT(IOMMU_QUARANTINE_EVENT_BROKEN),
+	};
 	int i;
 
 	late.dev = iq_device(d);
-	init_completion(&late.hold);
+	init_completion(&late.held);
 	init_completion(&late.go);
 	KUNIT_ASSERT_EQ(test, register_trace_iommu_device_broken(iq_late_report, &late), 0);
 	iommu_quarantine_register_notifier(&late.nb);
 	/* Nothing that ends the test before they are gone: it is on this stack */
 	iommu_report_device_broken(iq_device(d));
-	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&late.hold, 10 * HZ));
+	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&late.held, 10 * HZ));
 	KUNIT_EXPECT_EQ(test, iq_reset(d), 0);
 	iq_expect_state(test, d, "healthy");
 	iommu_report_device_broken(iq_device(d));
@@ -599,7 +591,7 @@ static void iq_body_told_late(struct kunit *test)
 	unregister_trace_iommu_device_broken(iq_late_report, &late);
 	tracepoint_synchronize_unregister();
 
-	KUNIT_ASSERT_EQ(test, late.events, ARRAY_SIZE(said));
+	KUNIT_ASSERT_EQ(test, late.n, ARRAY_SIZE(said));
 	for (i = 0; i < ARRAY_SIZE(said); i++)
 		KUNIT_EXPECT_EQ_MSG(test, late.said[i], said[i], "event %d", i);
 	iq_recover(test, d);
@@ -1757,9 +1749,7 @@ static void __maybe_unused iq_held_fence(struct kunit *test)
 	migrate_disable();
 	iq_hold_fences(1);
 	task = iq_flush_beside(d);
-	for (i = 0; i < 5000 && !iq_hold_fences(-1); i++)
-		usleep_range(500, 1000);
-	KUNIT_EXPECT_EQ(test, iq_hold_fences(-1), 1);
+	iq_await_held_fences(test, 1);
 	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
 	KUNIT_EXPECT_FALSE(test, completion_done(&d->flushed));
 	for (i = 0; i < 3; i++)
