@@ -362,6 +362,9 @@ static void quarantine_tell_recovered(struct quarantine *q)
 {
 	if (!test_and_clear_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events))
 		return;
+	/* Broken again, which was told before this could be */
+	if (q->told == quarantine_breakage(q))
+		return;
 	dev_info(q->dev, "recovered by a reset\n");
 	quarantine_tell(q, IOMMU_QUARANTINE_EVENT_RECOVERED);
 }
@@ -380,7 +383,7 @@ static void quarantine_work(struct work_struct *work)
 		quarantine_tell_recovered(q);
 
 	if (broken != q->told) {
-		q->told = broken;
+		WRITE_ONCE(q->told, broken);
 		if (__ratelimit(&q->lines))
 			dev_err(q->dev,
 				"broken (%s, %s, hw 0x%llx 0x%llx), %s\n",
