@@ -117,8 +117,18 @@ static void bus_close(struct quarantine *q, struct pci_dev *bridge, int rc)
 	quarantine_bracket_close(q, pdev, rc);
 }
 
+/* No driver has been told yet that its device is behind a dead link */
+static void bus_begin(struct quarantine *q, struct pci_dev *bridge, int unused)
+{
+	struct pci_dev *pdev = to_pci_dev(q->dev);
+
+	WRITE_ONCE(q->lost_master, pdev->is_busmaster &&
+		   !quarantine_answers(pdev));
+}
+
 static void bus_end(struct quarantine *q, struct pci_dev *bridge, int unused)
 {
+	WRITE_ONCE(q->lost_master, false);
 	if (q->deferred)
 		close_deferred(q, to_pci_dev(q->dev));
 }
@@ -261,6 +271,18 @@ void iommu_quarantine_restored(struct pci_dev *pdev)
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restored);
+
+/**
+ * iommu_quarantine_recovery_begin() - pcie_do_recovery() is about to tell the drivers
+ * @bridge: the port
+ *
+ * Context: process.
+ */
+void iommu_quarantine_recovery_begin(struct pci_dev *bridge)
+{
+	walk_below(bridge, bus_begin, 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_recovery_begin);
 
 /**
  * iommu_quarantine_recovery_end() - pcie_do_recovery() is about to return

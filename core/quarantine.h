@@ -92,6 +92,8 @@ struct quarantine_proof {
  * @bus_brackets: brackets that resets of whole buses and D3 have opened, bus.c
  * @deferred: those of them whose reset is over, but not the restoring of what
  *	is above the device, and those of D3
+ * @lost_master: it was a bus master when its link was found down, so it is one
+ *	until it is reset, whatever its driver does meanwhile; read without the lock
  * @slept: it was in service when it went to sleep, and @asleep was sampled then;
  *	cleared without the lock as well
  * @asleep: what it forgets if the way back to D0 is a reset
@@ -127,6 +129,7 @@ struct quarantine {
 	struct mutex busy;	/* of what follows */
 	unsigned int bus_brackets;
 	unsigned int deferred;
+	bool lost_master;
 	bool slept;
 	struct quarantine_proof asleep;
 };

@@ -155,11 +155,14 @@ static void proof_prepare(struct pci_dev *pdev, struct quarantine_proof *proof)
 /*
  * A device that does not answer cannot be asked, so what the kernel has set in
  * it counts: bus mastering stands unless pci_dev_save_and_disable() has turned
- * it off, which sets Interrupt Disable. Both have to be clear then.
+ * it off, which sets Interrupt Disable. Both have to be clear then. What a
+ * driver has turned off since the link went down has not reached the device.
  */
-static void proof_assume(struct pci_dev *pdev, struct quarantine_proof *proof)
+static void proof_assume(struct quarantine *q, struct pci_dev *pdev,
+			 struct quarantine_proof *proof)
 {
-	if (!pdev->is_busmaster || quarantine_answers(pdev))
+	if ((!pdev->is_busmaster && !READ_ONCE(q->lost_master)) ||
+	    quarantine_answers(pdev))
 		return;
 	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
 }
@@ -214,7 +217,7 @@ int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 	} else if (!ret && outermost) {
 		proof_prepare(pdev, &proof);
 		if (proof_is_empty(&proof))
-			proof_assume(pdev, &proof);
+			proof_assume(q, pdev, &proof);
 	}
 	scoped_guard(spinlock, &q->lock) {
 		if (ret) {

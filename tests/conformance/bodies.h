@@ -1115,6 +1115,45 @@ static void iq_body_bus_recovery_end(struct kunit *test)
 		iq_expect_in_service(test, iq_the(test, i));
 }
 
+/*
+ * DPC: the link is down already when the drivers are told. One gives its device up,
+ * which gets lost, and is accused meanwhile: the reset is one all the same. The next
+ * reset, and the next recovery, know nothing of that.
+ */
+static void iq_body_bus_recovery_begin(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, false);
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if (i < 2)
+			pci_set_master(d->pdev);
+		WRITE_ONCE(d->gone, true);
+		if (i != 2)
+			iommu_quarantine_recovery_begin(port);
+		pci_clear_master(d->pdev);
+		iq_break_and_wait(test, d);
+		iommu_quarantine_bus_prepare(port);
+		iq_expect_state(test, d, "resetting");
+		WRITE_ONCE(d->gone, false);
+		/* Not if it was not reset, or if nothing was set in it */
+		if (i) {
+			iq_power_on(d);
+			WRITE_ONCE(d->mute, false);
+			WRITE_ONCE(d->fenced, false);
+		}
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+		iommu_quarantine_recovery_end(port);
+		iq_settle(d);
+		iq_expect_state(test, d, i == 1 ? "healthy" : "quarantined");
+		if (i == 1)
+			iq_expect_in_service(test, d);
+		else
+			iq_recover(test, d);
+	}
+}
+
 /* A function level reset after a reset of the bus from which nobody restored */
 static void iq_body_bus_then_flr(struct kunit *test)
 {

@@ -172,6 +172,7 @@ void iommu_quarantine_bus_prepare(struct pci_dev *bridge);
 int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc);
 void iommu_quarantine_restoring(struct pci_dev *pdev);
 void iommu_quarantine_restored(struct pci_dev *pdev);
+void iommu_quarantine_recovery_begin(struct pci_dev *bridge);
 void iommu_quarantine_recovery_end(struct pci_dev *bridge);
 void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked);
 int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc);
@@ -233,6 +234,10 @@ static inline void iommu_quarantine_restoring(struct pci_dev *pdev)
 }
 
 static inline void iommu_quarantine_restored(struct pci_dev *pdev)
+{
+}
+
+static inline void iommu_quarantine_recovery_begin(struct pci_dev *bridge)
 {
 }
 
