@@ -27,7 +27,12 @@
  * knew, or D3cold is told by the proof. One that was in service has none, as its
  * owner may attach it to what he likes. But it may be found dead while it is
  * asleep, so it is looked at before, and the bracket is made up for when it wakes
- * up.
+ * up. It is the same with an image of the memory, which may be restored after the
+ * machine was off.
+ *
+ * Recovery: with DPC the link goes down before anybody is told, and drivers are
+ * told before the bracket is opened. What they turn off in their devices meanwhile
+ * gets lost, so the devices are looked at before.
  *
  * Locks: callers may hold device locks, the configuration access of the devices
  * and reset_lock of pciehp. Below all that comes quarantine.busy, then
@@ -298,9 +303,10 @@ void iommu_quarantine_recovery_end(struct pci_dev *bridge)
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_recovery_end);
 
-static void power_open(struct quarantine *q, struct pci_dev *pdev)
+static void power_open(struct quarantine *q, struct pci_dev *pdev, bool image)
 {
 	int state = quarantine_state(q);
+	struct quarantine_proof frozen;
 
 	/* From D3hot to D3cold there is one already */
 	if (state == Q_RELEASED || q->deferred)
@@ -308,15 +314,20 @@ static void power_open(struct quarantine *q, struct pci_dev *pdev)
 	if (state == Q_HEALTHY) {
 		if (!is_awake(pdev))
 			return;
-		quarantine_proof_asleep(pdev, &q->asleep);
+		if (image)
+			quarantine_proof_frozen(pdev, false, &q->asleep);
+		else
+			quarantine_proof_asleep(pdev, &q->asleep);
 		WRITE_ONCE(q->slept, true);
 		return;
 	}
 	/* Found dead since it sleeps: what it was before counts */
-	if (q->slept && !is_awake(pdev))
+	if (READ_ONCE(q->slept) && !is_awake(pdev))
 		return;
 	WRITE_ONCE(q->slept, false);
-	if (quarantine_bracket_open(q, pdev, NULL))
+	if (image)
+		quarantine_proof_frozen(pdev, true, &frozen);
+	if (quarantine_bracket_open(q, pdev, image ? &frozen : NULL))
 		return;
 	q->bus_brackets++;
 	q->deferred++;
@@ -354,6 +365,22 @@ static void vf_power_back(struct quarantine *q, struct pci_dev *pf, int unused)
 		close_deferred(q, pdev);
 }
 
+static void power_down(struct pci_dev *pdev, bool image)
+{
+	struct quarantine *q;
+
+	if (!iommu_quarantine_enabled())
+		return;
+	if (pdev->is_physfn)
+		quarantine_walk(pdev, is_vf_of, vf_power_open, 0);
+	q = quarantine_get(&pdev->dev);
+	if (!q)
+		return;
+	scoped_guard(mutex, &q->busy)
+		power_open(q, pdev, image);
+	quarantine_put(q);
+}
+
 /**
  * iommu_quarantine_power_down() - a device is about to go to a low-power state
  * @pdev: the device
@@ -366,20 +393,25 @@ static void vf_power_back(struct quarantine *q, struct pci_dev *pf, int unused)
  */
 void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked)
 {
-	struct quarantine *q;
-
-	if (locked || !iommu_quarantine_enabled())
-		return;
-	if (pdev->is_physfn)
-		quarantine_walk(pdev, is_vf_of, vf_power_open, 0);
-	q = quarantine_get(&pdev->dev);
-	if (!q)
-		return;
-	scoped_guard(mutex, &q->busy)
-		power_open(q, pdev);
-	quarantine_put(q);
+	if (!locked)
+		power_down(pdev, false);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_down);
+
+/**
+ * iommu_quarantine_freeze() - an image of the memory is about to be made
+ * @pdev: a device that nobody uses until it is thawed or restored
+ *
+ * Like a low-power state, as the machine may be off before the image is restored.
+ * Whatever goes on from here begins with pci_restore_state().
+ *
+ * Context: process.
+ */
+void iommu_quarantine_freeze(struct pci_dev *pdev)
+{
+	power_down(pdev, true);
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_freeze);
 
 /**
  * iommu_quarantine_power_up() - a device may be back in D0

@@ -160,6 +160,8 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 			    struct quarantine_proof *proof);
 void quarantine_proof_asleep(struct pci_dev *pdev,
 			     struct quarantine_proof *proof);
+void quarantine_proof_frozen(struct pci_dev *pdev, bool mark,
+			     struct quarantine_proof *proof);
 int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
 void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,

@@ -134,6 +134,32 @@ void quarantine_proof_asleep(struct pci_dev *pdev, struct quarantine_proof *proo
 	proof->ats = 0;
 }
 
+/**
+ * quarantine_proof_frozen() - what a device would forget if the machine was off
+ * @pdev: the device, in D0
+ * @mark: it is broken; what proves a reset may be set in it
+ * @proof: what has to be clear in it afterwards if it was reset; perhaps nothing
+ *
+ * An image of the memory is restored by another kernel, and firmware goes before
+ * that. Both enable decoding and bus mastering in what they find, so these bits
+ * prove nothing. A driver that the other kernel has bound may set the rest, too:
+ * then nothing is proven.
+ *
+ * Context: process.
+ */
+void quarantine_proof_frozen(struct pci_dev *pdev, bool mark,
+			     struct quarantine_proof *proof)
+{
+	if (mark) {
+		proof_set(pdev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+		if (pdev->msix_cap)
+			proof_set(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
+				  PCI_MSIX_FLAGS_MASKALL);
+	}
+	quarantine_proof_asleep(pdev, proof);
+	proof->command &= PCI_COMMAND_INTX_DISABLE;
+}
+
 /*
  * A function that nobody drives may have nothing enabled. Interrupt Disable is
  * harmless in a device that is about to be reset; a virtual function hardwires

@@ -1032,6 +1032,75 @@ static void iq_body_power_asleep_stale(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/*
+ * An image of the memory is made: the machine goes on as it was, or it is off and on
+ * again. Then another kernel has had the device, and perhaps one of its drivers.
+ */
+static void iq_body_freeze(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	u16 found = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	int i;
+
+	pci_save_state(o->pdev);
+	iommu_quarantine_freeze(o->pdev);
+	iq_expect_in_service(test, o);
+	pci_restore_state(o->pdev);
+	iq_expect_in_service(test, o);
+
+	iq_break_and_wait(test, d);
+	for (i = 0; i < 3; i++) {
+		pci_write_config_word(d->pdev, PCI_COMMAND, found);
+		pci_save_state(d->pdev);
+		iommu_quarantine_freeze(d->pdev);
+		iq_expect_state(test, d, "resetting");
+		iq_expect_shut_out(test, d);
+		if (i) {
+			iq_power_on(d);
+			WRITE_ONCE(d->mute, false);
+			WRITE_ONCE(d->fenced, false);
+			pci_write_config_word(d->pdev, PCI_COMMAND, i == 2 ? found :
+					      found | PCI_COMMAND_INTX_DISABLE);
+		}
+		pci_restore_state(d->pdev);
+		iq_await_state(test, d, i == 2 ? "healthy" : "quarantined");
+		iq_settle(d);
+		if (i < 2)
+			iq_expect_shut_out(test, d);
+	}
+	iq_expect_in_service(test, d);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 1);
+}
+
+/* The same, but that it was in service then, and is found dead before it is thawed */
+static void iq_body_freeze_asleep(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pci_intx(d->pdev, false);
+		pci_save_state(d->pdev);
+		iommu_quarantine_freeze(d->pdev);
+		d->pdev->current_state = PCI_UNKNOWN;
+		iq_break_and_wait(test, d);
+		if (i) {
+			iq_power_on(d);
+			WRITE_ONCE(d->mute, false);
+			WRITE_ONCE(d->fenced, false);
+			pci_write_config_word(d->pdev, PCI_COMMAND,
+					      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+		}
+		pci_restore_state(d->pdev);
+		iq_await_state(test, d, i ? "healthy" : "quarantined");
+		iq_settle(d);
+		if (!i)
+			iq_recover(test, d);
+		iq_expect_in_service(test, d);
+	}
+}
+
 /* ---- resets of buses ---- */
 
 static void iq_body_bus_reset(struct kunit *test)

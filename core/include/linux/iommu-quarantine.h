@@ -175,6 +175,7 @@ void iommu_quarantine_restored(struct pci_dev *pdev);
 void iommu_quarantine_recovery_begin(struct pci_dev *bridge);
 void iommu_quarantine_recovery_end(struct pci_dev *bridge);
 void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked);
+void iommu_quarantine_freeze(struct pci_dev *pdev);
 int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc);
 
 #else /* !CONFIG_IOMMU_QUARANTINE */
@@ -247,6 +248,10 @@ static inline void iommu_quarantine_recovery_end(struct pci_dev *bridge)
 
 static inline void iommu_quarantine_power_down(struct pci_dev *pdev,
 					       bool locked)
+{
+}
+
+static inline void iommu_quarantine_freeze(struct pci_dev *pdev)
 {
 }
 
