@@ -238,7 +238,7 @@ static void iq_page_unmap(struct iq_page *pg)
 
 static long iq_do_ctl(struct iq_ctl *a)
 {
-	if (a->reg > CTL_AER || a->reg & 3)
+	if (a->reg > CTL_STRAY || a->reg & 3)
 		return -EINVAL;
 	a->val = iq_ctl_access(a->target, a->reg, a->val, a->write);
 	return 0;

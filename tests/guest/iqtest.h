@@ -55,6 +55,7 @@
 #define CTL_INV_IN_RESET	0x50
 #define CTL_PASID_LATE		0x54
 #define CTL_AER			0x58
+#define CTL_STRAY		0x5c
 
 /* iommu-fault-endpoint, BAR 0 */
 #define EP_MAGIC		0x00

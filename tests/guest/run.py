@@ -1132,6 +1132,12 @@ MUTANTS = [
     ("arm-trust-the-sync", SMMU,
      r"if \(READ_ONCE\(smmu_quarantine_word\) >> 1 == wait->word >> 1\)", "if (true)",
      "shared_domain", "stale-writes-through", ("arm",)),
+    # An index that finds somebody for every DeviceID
+    ("amd-blames-the-next", AMD,
+     r"\treturn xa_load\(&amd_devs, amd_key\(iommu, devid\)\);\n",
+     "\tunsigned long key = amd_key(iommu, devid);\n\n"
+     "\treturn xa_find(&amd_devs, &key, ULONG_MAX, XA_PRESENT);\n", "amd_event_gone",
+     "neighbour-healthy", ("amd",)),
     ("amd-full-in-silence", AMD,
      r"\tamd_declare_lost\(iommu\);\n(\t/\* What it was not told)", "\t/* What it was not told",
      "amd_silent_full", "losses-counted", ("amd",)),

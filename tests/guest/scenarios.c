@@ -500,14 +500,12 @@ static bool log_flooded(void *d)
  */
 static unsigned int smmu_events(struct device *d)
 {
-	unsigned int bus, dev, fn;
 	char text[48];
 	unsigned int told;
 
-	require(sscanf(d->bdf, "%*x:%x:%x.%x", &bus, &dev, &fn) == 3, "bdf", "%s", d->bdf);
 	snprintf(text, sizeof(text), "client: %s", d->bdf);
 	told = kmsg_count(text);
-	snprintf(text, sizeof(text), "0x%08x%08x", bus << 8 | dev << 3 | fn, 0x10);
+	snprintf(text, sizeof(text), "0x%08x%08x", d->rid, 0x10);
 	return told + kmsg_count(text);
 }
 
@@ -1526,6 +1524,45 @@ static void s_remove_wedged(void)
 	check_eq(damaged(left, 8, 0), 0, "pages-of-the-driver-intact");
 	check_eq(ctl_read(&dev_a, CTL_STALE_OK), 0, "stale-writes-through");
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 1, "timeouts");
+	come_back(&dev_a);
+}
+
+static bool stray_told(void *d)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "IOTLB_INV_TIMEOUT device=%s", ((struct device *)d)->bdf);
+	return kmsg_count(text);
+}
+
+/*
+ * C5, C8: the log has a timeout of a DeviceID that no longer exists. Nobody is accused of
+ * it, it hides nobody who is broken, and what comes to that address starts as healthy.
+ * Red: amd-blames-the-next.
+ */
+static void s_amd_event_gone(void)
+{
+	struct iq_unmap u;
+	u32 page;
+
+	begin();
+	page = map_with_ats(&dev_b, 1);
+	require(!device_write(&dev_a, "remove", "1", "remove-returned"), "removed", "%s",
+		dev_a.bdf);
+	ctl_write(&dev_b, CTL_STRAY, dev_a.rid);
+	unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+	check(wait_for(stray_told, &dev_a, opt.limit_ms), "event-told", "%s", dev_a.bdf);
+	check_innocent(&dev_b, base_b);
+
+	page = map_with_ats(&dev_b, 1);
+	wedge(&dev_b, WEDGE_UNTIL_RESET);
+	ctl_write(&dev_b, CTL_STRAY, dev_a.rid);
+	u = unmap(CPU_CULPRIT, page, 1, REUSED);
+	check_eq(u.bad_pages, 0, "reused-pages-damaged");
+	check_eq(ctl_read(&dev_b, CTL_STALE_OK), 0, "stale-writes-through");
+	check_quarantined(&dev_b, base_b, 1);
+	check_eq((u64)-flr(&dev_b), 0, "flr");
+	check_recovered(&dev_b);
 	come_back(&dev_a);
 }
 
@@ -2797,6 +2834,7 @@ const struct scenario scenarios[] = {
 	{ "amd_drop_wait", "amd", s_amd_drop_wait },
 	{ "amd_lines", "amd", s_amd_lines },
 	{ "amd_overflow", "amd", s_amd_overflow },
+	{ "amd_event_gone", "amd", s_amd_event_gone },
 	{ "failing_reset", "slow", s_failing_reset },
 	{ "param_report", "report", s_param_report },
 	{ "param_off", "off", s_param_off },

@@ -635,12 +635,20 @@ static void amd_untranslated(IOMMUFaultBackend *be, PCIDevice *pci)
     }
 }
 
+static void amd_stray(IOMMUFaultBackend *be, uint16_t sid)
+{
+    IOMMUFaultAMD *a = container_of(be, IOMMUFaultAMD, backend);
+
+    amd_event(a, EVENT_TYPE(EVENT_IOTLB_INV_TIMEOUT) | sid, a->s->cmdbuf);
+}
+
 static const IOMMUFaultBackendOps amd_backend_ops = {
     .owns = amd_owns,
     .translate = amd_translate,
     .translated = amd_translated,
     .untranslated = amd_untranslated,
     .update = amd_update,
+    .stray = amd_stray,
 };
 
 /* Address spaces */

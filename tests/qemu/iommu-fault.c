@@ -18,6 +18,7 @@
  *        device's configuration space after it
  *   0x54 RO PASID_LATE (target): PASID changed while ATS was on
  *   0x58 WO AER (target): report these uncorrectable errors
+ *   0x5c WO STRAY: AMD's logs a timeout of this DeviceID, whoever that is
  * A register of a target that does not exist reads all ones.
  */
 #include "qemu/osdep.h"
@@ -64,6 +65,7 @@ enum {
     CTL_INV_IN_RESET    = 0x50,
     CTL_PASID_LATE      = 0x54,
     CTL_AER             = 0x58,
+    CTL_STRAY           = 0x5c,
 };
 
 struct IOMMUFaultCtl {
@@ -553,6 +555,7 @@ static uint64_t ctl_read(void *opaque, hwaddr addr, unsigned size)
 static void ctl_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 {
     IOMMUFaultCtl *s = opaque;
+    IOMMUFaultBackend *be;
     IOMMUFaultDev *dev;
 
     switch (addr) {
@@ -597,6 +600,13 @@ static void ctl_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
             };
 
             pcie_aer_inject_error(dev->pci, &err);
+        }
+        break;
+    case CTL_STRAY:
+        QLIST_FOREACH(be, &backends, next) {
+            if (be->ops->stray) {
+                be->ops->stray(be, val);
+            }
         }
         break;
     default:

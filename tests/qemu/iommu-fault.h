@@ -119,6 +119,8 @@ typedef struct IOMMUFaultBackendOps {
     void (*untranslated)(IOMMUFaultBackend *be, PCIDevice *pci);
     /* TIMEOUT_MS or FLAGS changed. */
     void (*update)(IOMMUFaultBackend *be);
+    /* Optional: say that @sid has not answered, though nobody has asked it. */
+    void (*stray)(IOMMUFaultBackend *be, uint16_t sid);
 } IOMMUFaultBackendOps;
 
 struct IOMMUFaultBackend {
