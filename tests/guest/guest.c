@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -875,17 +876,64 @@ static long do_suspend(void *arg)
 	return write_file("/sys/power/state", "mem");
 }
 
-int suspend_test(void)
+static int sleep_and_back(long (*fn)(void *), const char *what)
 {
-	struct job *job = job_prepare(CPU_INIT, do_suspend, NULL, 0);
+	struct job *job = job_prepare(CPU_INIT, fn, NULL, 0);
 	bool back;
 
 	results_park();
 	job_go(job);
-	back = job_wait(job, 2 * opt.limit_ms);
+	back = job_wait(job, 4 * opt.limit_ms);
 	results_unpark();
-	require(back, "suspend-returned", "not within %u ms", 2 * opt.limit_ms);
+	require(back, what, "not within %u ms", 4 * opt.limit_ms);
 	return (int)job_ret(job);
+}
+
+int suspend_test(void)
+{
+	return sleep_and_back(do_suspend, "suspend-returned");
+}
+
+static long do_freeze(void *arg)
+{
+	(void)arg;
+	write_file("/sys/module/hibernate/parameters/pm_test_delay", "0");
+	if (write_file("/sys/power/pm_test", "core"))
+		return -EOPNOTSUPP;
+	return write_file("/sys/power/state", "disk");
+}
+
+int freeze_test(void)
+{
+	return sleep_and_back(do_freeze, "freeze-returned");
+}
+
+#define SWAP		"/dev/vda"
+#define SWAP_NUMBER	"/sys/block/vda/dev"
+
+static long do_hibernate(void *arg)
+{
+	(void)arg;
+	if (write_file("/sys/power/pm_test", "none") ||
+	    write_file("/sys/power/disk", "reboot"))
+		return -EOPNOTSUPP;
+	if (swapon(SWAP, 0))
+		return -errno;
+	return write_file("/sys/power/state", "disk");
+}
+
+int hibernate(void)
+{
+	return sleep_and_back(do_hibernate, "hibernate-returned");
+}
+
+/* If the kernel before this one has left an image of itself it goes on, not we */
+void resume_another(void)
+{
+	char number[16];
+
+	if (read_file(SWAP_NUMBER, number, sizeof(number)) > 0)
+		write_file("/sys/power/resume", number);
 }
 
 void vfs_enable(void)

@@ -56,6 +56,7 @@ struct options {
 	bool vfio;		/* VFIO gets a domain there */
 	enum vendor vendor;	/* of its IOMMU */
 	bool intremap;		/* it remaps interrupts */
+	bool resume;		/* it may be there to read another one's image */
 	bool second;		/* another kernel was here before, and left the devices */
 	unsigned int limit_ms;	/* longest time a job may take before it counts as stuck */
 };
@@ -203,6 +204,10 @@ int power_cycle(struct device *d);	/* to D3 and back */
 /* Turns SR-IOV of dev_a on; heal() turns it off. */
 void vfs_enable(void);
 int suspend_test(void);		/* to sleep and back, as far as pm_test goes; 0 or -errno */
+int freeze_test(void);		/* as for an image of the memory, and thawed; 0 or -errno */
+int hibernate(void);		/* into an image and out of it, reset meanwhile; 0 or -errno */
+/* Does not return if there is an image of a kernel to go on with. */
+void resume_another(void);
 /* The outcome of a kind of reset, for the runner's matrix. */
 void matrix(const char *kind, bool happened, bool lifted);
 

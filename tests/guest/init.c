@@ -121,6 +121,7 @@ static void read_options(void)
 	opt.vfio = !word_of(line, "iq.vfio=", num, sizeof(num)) || atoi(num);
 	opt.vendor = word_of(line, "iq.vendor=", num, sizeof(num)) ? vendor_named(num) : INTEL;
 	opt.intremap = !word_of(line, "iq.intremap=", num, sizeof(num)) || atoi(num);
+	opt.resume = word_of(line, "iq.resume=", num, sizeof(num)) && atoi(num);
 	opt.second = word_of(line, "iq.second=", num, sizeof(num));
 	opt.hw_timeout_ms = word_of(line, "iq.timeout=", num, sizeof(num)) ?
 			    (unsigned int)atoi(num) : 300;
@@ -314,11 +315,14 @@ int main(int argc, char **argv)
 	CPU_SET(CPU_INIT, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		die("sched_setaffinity");
+	read_options();
+	/* No driver has used the devices yet, but the kernel's own */
+	if (opt.resume)
+		resume_another();
 	if (exists(SMMU_MODULE))
 		load_module(SMMU_MODULE);
 	if (!wait_for(results_open, NULL, 10000))
 		die("no virtio port iq.ktap");
-	read_options();
 	load_module("/iqtest.ko");
 	if (!wait_for(all_cpus_beat, NULL, 10000)) {
 		errno = ETIME;

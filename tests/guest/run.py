@@ -142,6 +142,8 @@ GROUPS = {
     "slow": "sysctl.kernel.hung_task_timeout_secs=300",
     # QEMU's ports raise no PME, so one that is asleep sees nobody plug anything in.
     "hotplug": "pcie_port_pm=off",
+    # What boots looks for an image first.
+    "hibernate": "iq.resume=1",
     # Without EFI nobody keeps the memory of the GIC's LPI tables over a kexec.
     "kexec": "irqchip.gicv3_nolpi=1",
     "kdump": "crashkernel=320M",
@@ -287,6 +289,7 @@ PLAIN_AMD = {
     "siblings": "reused-pages-damaged",
     "reset_then_dead": "reused-pages-damaged",
     "suspend": "reused-pages-damaged",
+    "hibernate": "reused-pages-damaged",
     "kexec": "reused-pages-damaged",
     "kdump": "reused-pages-damaged",
     "bus_quiet": "invalidations-in-reset",
@@ -567,6 +570,8 @@ class Vm:
         self.cpus, self.deadline, self.idle = cpus, deadline, idle
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
         self.serial = self.base + ".serial"
+        # A disk to swap to, which is there again after the machine was reset
+        self.swap = self.base + ".swap" if "iq.resume=1" in args.split() else None
         self.monitor = None
         self.ktap = self.base + ".ktap"
 
@@ -578,7 +583,7 @@ class Vm:
                   f"iommu.passthrough=0 {strict} {self.args} {os.environ.get('IQ_KARGS', '')}")
         return [
             qemu_binary(machine.arch), *machine.arch.args, *self.accel,
-            "-smp", str(self.cpus), "-m", "1024", "-nodefaults", "-no-reboot",
+            "-smp", str(self.cpus), "-m", "1024", "-nodefaults",
             "-display", "none", "-serial", f"file:{self.serial}",
             *machine.iommu,
             "-device", "iommu-fault-ctl",
@@ -602,6 +607,8 @@ class Vm:
             "-device", "virtio-serial-pci",
             "-chardev", f"file,id=ktap,path={self.ktap}",
             "-device", "virtserialport,chardev=ktap,name=iq.ktap",
+            *(("-drive", f"if=none,id=swap,format=raw,file={self.swap}",
+               "-device", "virtio-blk-pci,drive=swap") if self.swap else ("-no-reboot",)),
             "-kernel", self.guest.kernel, "-initrd", self.initrd,
             "-append", append,
         ]
@@ -697,6 +704,12 @@ class Vm:
     def boot(self):
         self.monitor = Monitor()
         command = self.command() + self.monitor.args()
+        if self.swap:
+            with open(self.swap, "wb") as disk:
+                disk.truncate(1 << 30)
+            # Not everybody has /usr/sbin in his path.
+            run_logged(["mkswap", self.swap], self.swap + ".log", env=dict(
+                os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin"))
         with open(self.base + ".qemu", "w", encoding="utf-8") as log:
             log.write(" ".join(command) + "\n")
             log.flush()
@@ -710,6 +723,8 @@ class Vm:
                 if proc.poll() is None:
                     proc.kill()
                 proc.wait()
+                if self.swap:
+                    os.unlink(self.swap)
         self.take()
 
     def watch(self, proc):
@@ -731,6 +746,9 @@ class Vm:
             if broken:
                 self.why = f"init gave up: {broken[0][len('# iq: broken '):]}"
                 return
+            if self.booted_anew():
+                self.why = "the machine was reset and began anew"
+                return
             if self.done():
                 done_at = done_at or now
                 if self.lines[-1].endswith("lost") or "# iq: done lost" in self.lines:
@@ -748,6 +766,11 @@ class Vm:
                 self.why = f"silent for {self.idle} s"
                 return
             time.sleep(0.05)
+
+    def booted_anew(self):
+        """Did it crash where a reset does not end it?"""
+        return (ANOTHER_KERNEL not in self.lines and
+                sum(line.startswith("# iq: booted ") for line in self.lines) > 1)
 
     def endpoint(self):
         """Its properties, as the monitor wants them."""
@@ -866,7 +889,8 @@ class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
     KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
-             "reset_subordinate", "aer", "power", "suspend", "vf_flr", "pf_flr", "vfio_reset", "vfio_hot_reset", "vfio_close")
+             "reset_subordinate", "aer", "power", "suspend", "hibernate", "vf_flr", "pf_flr",
+             "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
         "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
@@ -877,6 +901,12 @@ class Matrix:
         "d3cold": "nothing here turns a slot's power off and on under a bound driver; 'power' "
                   "asks for D3cold, gets D3hot, and goes by the same call-outs; KUnit cuts the "
                   "power (iq_body_power_cut)",
+    }
+    # The same of single cells
+    ARGUED = {
+        ("hibernate", "reset", "arm"):
+            "the SMMUv3's driver has no resume: after an image was restored the registers are "
+            "those of the kernel that has read it, quarantine or not",
     }
     EXPECTED = {"reset": "lifted", "no-reset": "kept"}
 
@@ -893,8 +923,10 @@ class Matrix:
 
     def cell(self, kind, happened, vendor):
         """(text, whether it is as it has to be)"""
-        found = self.cells.get((kind, happened, vendor), {"not run"})
-        text = "/".join(sorted(found))
+        found = self.cells.get((kind, happened, vendor))
+        if not found and (kind, happened, vendor) in self.ARGUED:
+            return "see below", True
+        text = "/".join(sorted(found or {"not run"}))
         return text, text == self.EXPECTED[happened]
 
     def table(self):
@@ -909,6 +941,9 @@ class Matrix:
                 rows.append(f"{kind:20}{what:14}{expected:10}" +
                             "".join(f"{text + ('' if right else ' (!)'):10}"
                                     for text, right in cells))
+        for (kind, _, vendor), why in self.ARGUED.items():
+            if vendor in self.vendors:
+                rows.append(f"{kind + ', ' + vendor:20}not run here: {why}")
         for kind, why in self.ELSEWHERE.items():
             rows.append(f"{kind:20}not run here: {why}")
         return [row.rstrip() for row in rows], good
@@ -1132,6 +1167,8 @@ MUTANTS = [
     ("arm-trust-the-sync", SMMU,
      r"if \(READ_ONCE\(smmu_quarantine_word\) >> 1 == wait->word >> 1\)", "if (true)",
      "shared_domain", "stale-writes-through", ("arm",)),
+    ("core-freeze-forgotten", CORE + "bus.c", r"\tpower_down\(pdev, true\);\n", "",
+     "hibernate", "recovered", ("amd",)),
     # An index that finds somebody for every DeviceID
     ("amd-blames-the-next", AMD,
      r"\treturn xa_load\(&amd_devs, amd_key\(iommu, devid\)\);\n",

@@ -1788,6 +1788,41 @@ static void s_suspend(void)
 	check_innocent(&dev_b, base_b);
 }
 
+/*
+ * C7, C13: the devices are frozen for an image of the memory and thawed, which resets
+ * nothing. Then the machine is reset and goes on from its image: that is a reset of the
+ * device, seen although firmware and another kernel had it meanwhile. Red: plain,
+ * core-freeze-forgotten.
+ */
+static void s_hibernate(void)
+{
+	u32 page;
+
+	begin();
+	break_and_unmap(&dev_a, WEDGE_UNTIL_RESET, 0);
+	check_quarantined(&dev_a, base_a, 1);
+	page = map_with_ats(&dev_b, 1);
+	check_eq((u64)-freeze_test(), 0, "freeze");
+	wait_for(not_resetting, &dev_a, opt.limit_ms);
+	matrix("hibernate", false, state_is(&dev_a, "healthy"));
+	check_still_quarantined(&dev_a);
+	check(ep_cmd(&dev_b, EP_WRITE, page, 0x5a5a5a) & EP_ST_OK, "neighbour-writes", "%s",
+	      dev_b.bdf);
+	check_eq(damaged(page, 1, 0x5a5a5a), 0, "neighbour-wrote");
+	/* Its driver does not set up the SMMU again when an image was restored */
+	if (opt.vendor == ARM)
+		return;
+
+	check_eq((u64)-hibernate(), 0, "hibernate");
+	matrix("hibernate", true, wait_state(&dev_a, "healthy", opt.limit_ms));
+	check_recovered(&dev_a);
+	check(ep_cmd(&dev_b, EP_WRITE, page, 0xa5a5a5) & EP_ST_OK, "neighbour-writes-again", "%s",
+	      dev_b.bdf);
+	check_eq(damaged(page, 1, 0xa5a5a5), 0, "neighbour-wrote-again");
+	unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
+	check_innocent(&dev_b, base_b);
+}
+
 /* One device in quarantine, and one that is dead and that nobody has noticed */
 static void leave_two_dead(const char *scenario, bool after_a_crash)
 {
@@ -2844,6 +2879,7 @@ const struct scenario scenarios[] = {
 	{ "silent_panic", "silent-panic", s_silent_panic },
 	{ "watchdogs", "main", s_watchdogs },
 	{ "poweroff", "main", s_poweroff },
+	{ "hibernate", "hibernate", s_hibernate },
 	{ "kexec", "kexec", s_kexec },
 	{ "after_kexec", "kexec", s_after_kexec },
 	{ "kdump", "kdump", s_kdump },
