@@ -16,7 +16,7 @@ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 coccinelle python3
 pkg-config ninja-build libglib2.0-dev zlib1g-dev libfdt-dev device-tree-compiler
 python3-venv
-seabios qemu-system-data
+seabios qemu-system-data acpica-tools
 sparse spin ccache dwarves
 ca-certificates debian-archive-keyring file rsync tar xz-utils gzip patch util-linux
 git

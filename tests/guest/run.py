@@ -142,6 +142,8 @@ GROUPS = {
     "slow": "sysctl.kernel.hung_task_timeout_secs=300",
     # QEMU's ports raise no PME, so one that is asleep sees nobody plug anything in.
     "hotplug": "pcie_port_pm=off",
+    # The firmware has a reset of the first endpoint.
+    "acpi": "iq.acpi=1",
     # What boots looks for an image first.
     "hibernate": "iq.resume=1",
     # Without EFI nobody keeps the memory of the GIC's LPI tables over a kexec.
@@ -170,6 +172,10 @@ SMMU_MODULE = "drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko"
 
 # Beyond the two endpoints that every machine has.
 MORE_ENDPOINTS = {"arm-wide": 30}
+
+
+# Groups that only machines of one architecture have: the other's have a device tree
+X86_GROUPS = ("acpi",)
 
 
 def more_endpoints(names):
@@ -277,6 +283,7 @@ PLAIN_AMD = {
     "silent_none": "tainted",
     "silent_busmaster": "port-stopped",
     "kind_flr": "reused-pages-damaged",
+    "kind_acpi": "reused-pages-damaged",
     "kind_af_flr": "reused-pages-damaged",
     "kind_pm": "reused-pages-damaged",
     "kind_bus": "reused-pages-damaged",
@@ -387,6 +394,19 @@ def run_logged(cmd, log, **kw):
         die(f"{' '.join(cmd[:3])} ... failed, see {log}")
 
 
+def tool(name):
+    """Not everybody has /usr/sbin in his path."""
+    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    return path or die(f"missing: {name}; run scripts/deps.sh")
+
+
+def build_rst(work):
+    """A table for ACPI that gives an endpoint a reset method."""
+    base = os.path.join(work, "rst")
+    run_logged([tool("iasl"), "-p", base, os.path.join(HERE, "rst.asl")], base + ".log")
+    return base + ".aml"
+
+
 def copy_if_changed(src, dst):
     with open(src, "rb") as handle:
         data = handle.read()
@@ -474,6 +494,7 @@ class Guest:
         if kind == "module":
             modules.append(os.path.join(self.build, SMMU_MODULE))
         make_initramfs(build_init(work, arch.cross), modules, self.initramfs)
+        self.rst = build_rst(work) if arch is X86 else None
         self.kernel_is = content_hash(self.kernel)
         with open(os.path.join(self.source, "include/linux/iommu.h"), encoding="utf-8") as handle:
             self.api = handle.read()
@@ -571,6 +592,7 @@ class Vm:
         self.base = os.path.join(RUN, f"{guest.kind}-{machine}-{tag}")
         self.serial = self.base + ".serial"
         # A disk to swap to, which is there again after the machine was reset
+        self.acpi = "iq.acpi=1" in args.split()
         self.swap = self.base + ".swap" if "iq.resume=1" in args.split() else None
         self.monitor = None
         self.ktap = self.base + ".ktap"
@@ -586,14 +608,14 @@ class Vm:
             "-smp", str(self.cpus), "-m", "1024", "-nodefaults",
             "-display", "none", "-serial", f"file:{self.serial}",
             *machine.iommu,
-            "-device", "iommu-fault-ctl",
-            "-device", "pcie-root-port,id=rp1,chassis=1,slot=1",
-            "-device", "pcie-root-port,id=rp2,chassis=2,slot=2",
+            "-device", "iommu-fault-ctl,addr=4.0",
+            "-device", "pcie-root-port,id=rp1,chassis=1,slot=1,addr=5.0",
+            "-device", "pcie-root-port,id=rp2,chassis=2,slot=2,addr=6.0",
             "-device", "iommu-fault-endpoint,bus=rp1,vfs=2" + machine.endpoint,
             "-device", "iommu-fault-endpoint,bus=rp2" + machine.endpoint,
             # No hotplug slot: a reset of this bus is none of a slot. Two functions
             # without ACS; the kernel has a reset method of its own for the first.
-            "-device", "pcie-root-port,id=rpm,chassis=99,slot=99,hotplug=off",
+            "-device", "pcie-root-port,id=rpm,chassis=99,slot=99,hotplug=off,addr=7.0",
             "-device", "iommu-fault-endpoint,bus=rpm,addr=0.0,multifunction=on,"
                        "x-vendor=0x8086,x-device=0x0953" + machine.endpoint +
                        machine.functions,
@@ -609,6 +631,7 @@ class Vm:
             "-device", "virtserialport,chardev=ktap,name=iq.ktap",
             *(("-drive", f"if=none,id=swap,format=raw,file={self.swap}",
                "-device", "virtio-blk-pci,drive=swap") if self.swap else ("-no-reboot",)),
+            *(("-acpitable", f"file={self.guest.rst}") if self.acpi else ()),
             "-kernel", self.guest.kernel, "-initrd", self.initrd,
             "-append", append,
         ]
@@ -637,7 +660,8 @@ class Vm:
         digest = hashlib.sha256()
         command = self.command()
         for content in (content_hash(command[0]), self.guest.kernel_is,
-                        content_hash(self.initrd)):
+                        content_hash(self.initrd),
+                        content_hash(self.guest.rst) if self.acpi else ""):
             digest.update(content.encode())
         # Without the names of this run's own files.
         told = [re.sub(r"/\S*/(run-\d+/)?", "", word) for word in command]
@@ -707,9 +731,7 @@ class Vm:
         if self.swap:
             with open(self.swap, "wb") as disk:
                 disk.truncate(1 << 30)
-            # Not everybody has /usr/sbin in his path.
-            run_logged(["mkswap", self.swap], self.swap + ".log", env=dict(
-                os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin"))
+            run_logged([tool("mkswap"), self.swap], self.swap + ".log")
         with open(self.base + ".qemu", "w", encoding="utf-8") as log:
             log.write(" ".join(command) + "\n")
             log.flush()
@@ -888,13 +910,11 @@ class Ktap:
 class Matrix:
     """Kind of reset x vendor: was the quarantine lifted? Filled by the guests."""
 
-    KINDS = ("flr", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
+    KINDS = ("flr", "acpi", "af_flr", "pm", "bus", "device_specific", "slot", "hot_reset",
              "reset_subordinate", "aer", "power", "suspend", "hibernate", "vf_flr", "pf_flr",
              "vfio_reset", "vfio_hot_reset", "vfio_close")
     # What no guest can do, and why that is no gap that a scenario could fill.
     ELSEWHERE = {
-        "acpi": "QEMU's firmware has no _RST; the bracket is that of flr, by the same "
-                "call-outs (core/callouts/manifest)",
         "cxl_bus": "no CXL port in these machines; the inner reset is that of 'bus'",
         "dpc": "QEMU 10.0 has no port with DPC; the call-outs in pcie_do_recovery() are "
                "those of 'aer', which runs them",
@@ -902,8 +922,11 @@ class Matrix:
                   "asks for D3cold, gets D3hot, and goes by the same call-outs; KUnit cuts the "
                   "power (iq_body_power_cut)",
     }
+    NO_ACPI = "the machine has a device tree; what _RST is bracketed with is the same everywhere"
     # The same of single cells
     ARGUED = {
+        ("acpi", "reset", "arm"): NO_ACPI,
+        ("acpi", "no-reset", "arm"): NO_ACPI,
         ("hibernate", "reset", "arm"):
             "the SMMUv3's driver has no resume: after an image was restored the registers are "
             "those of the kernel that has read it, quarantine or not",
@@ -941,9 +964,9 @@ class Matrix:
                 rows.append(f"{kind:20}{what:14}{expected:10}" +
                             "".join(f"{text + ('' if right else ' (!)'):10}"
                                     for text, right in cells))
-        for (kind, _, vendor), why in self.ARGUED.items():
-            if vendor in self.vendors:
-                rows.append(f"{kind + ', ' + vendor:20}not run here: {why}")
+        for (kind, vendor), why in {(k, v): why for (k, _, v), why in self.ARGUED.items()
+                                    if v in self.vendors}.items():
+            rows.append(f"{kind + ', ' + vendor:20}not run here: {why}")
         for kind, why in self.ELSEWHERE.items():
             rows.append(f"{kind:20}not run here: {why}")
         return [row.rstrip() for row in rows], good
@@ -986,6 +1009,8 @@ def grafted_jobs(guest, machines, only, ktap, again, matrix):
     for group in sorted(GROUPS, key=lambda g: g != "slow"):
         for machine in machines:
             names = [n for n, g in table if g == group and (not only or n in only)]
+            if group in X86_GROUPS and MACHINES[machine].arch is not X86:
+                continue
             if names and (group == "main" or machine in firsts and
                           group.split("-")[0] not in set(VENDORS) - {vendor_of(machine)}):
                 jobs.append((names, functools.partial(job, machine, group, names)))

@@ -975,6 +975,13 @@ static void s_kind_flr(void)
 	kind("flr", &dev_a, by_method);
 }
 
+/* The same by the firmware, which is asked before the hardware. Red: plain. */
+static void s_kind_acpi(void)
+{
+	kind_method = "acpi";
+	kind("acpi", &dev_a, by_method);
+}
+
 /* The same by the Advanced Features capability. Red: plain. */
 static void s_kind_af_flr(void)
 {
@@ -2810,6 +2817,7 @@ const struct scenario scenarios[] = {
 	{ "idle_reset", "main", s_idle_reset },
 	{ "attach_busy", "main", s_attach_busy },
 	{ "kind_flr", "main", s_kind_flr },
+	{ "kind_acpi", "acpi", s_kind_acpi },
 	{ "kind_af_flr", "main", s_kind_af_flr },
 	{ "kind_pm", "main", s_kind_pm },
 	{ "kind_bus", "main", s_kind_bus },
