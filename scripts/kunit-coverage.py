@@ -56,8 +56,12 @@ def unpack(log, build, work):
                 where = path[path.index("/drivers/") + 1:]
                 target = os.path.join(work, where)
                 os.makedirs(os.path.dirname(target), exist_ok=True)
+                try:
+                    counters = bytes.fromhex("".join(data))
+                except ValueError:
+                    die(f"{log}: the counters of {where} are garbled")
                 with open(target, "wb") as handle:
-                    handle.write(bytes.fromhex("".join(data)))
+                    handle.write(counters)
                 shutil.copy(os.path.join(build, where[:-2] + "no"), target[:-2] + "no")
                 files.append(target)
             elif word == "over":

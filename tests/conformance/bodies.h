@@ -1424,6 +1424,23 @@ static void iq_body_pf_sleeps(struct kunit *test)
 	iq_sleep_with_pf(test, false, true);
 }
 
+/* One that cannot be held back meanwhile is left where it is */
+static void iq_body_pf_sleeps_unblocked(struct kunit *test)
+{
+	struct iq_dev *pf = iq_the(test, IQ_BROKEN);
+	struct iq_dev *vf = iq_the(test, IQ_OTHER);
+
+	iq_make_vf(vf, pf, true);
+	iq_blocking_fails(vf, true);
+	iommu_quarantine_power_down(pf->pdev, false);
+	iq_blocking_fails(vf, false);
+	iq_expect_state(test, vf, "healthy");
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(pf->pdev, false, 0), 0);
+	iq_make_vf(vf, pf, false);
+	iq_expect_in_service(test, vf);
+	iq_expect_in_service(test, pf);
+}
+
 static void iq_body_pf_sleeps_lightly(struct kunit *test)
 {
 	iq_sleep_with_pf(test, false, false);

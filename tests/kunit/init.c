@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define GCOV		"/sys/kernel/debug/gcov"
@@ -112,6 +113,8 @@ int main(void)
 	walk(GCOV);
 	printf("gcov: over\n");
 	fflush(stdout);
+	/* Else the kernel's last words come in the middle of it */
+	tcdrain(STDOUT_FILENO);
 	klogctl(CONSOLE_ON, NULL, 0);
 	/* QEMU ends at a restart, user mode Linux when it is off */
 	how = getenv("kunit_shutdown");
