@@ -101,6 +101,7 @@ boot()
 	local log=$1 start=$EPOCHSECONDS
 
 	shift
+	: >"$log"
 	# In a process group of its own, with the machine that it starts
 	(cd "$src" && exec setsid "$@") >"$log" 2>&1 9>&- &
 	booting=$!
