@@ -1047,7 +1047,9 @@ PLAIN_VMS = 4
 # come back than the next scenario waits.
 PLAIN_ALONE = {"amd_halt", "silent_none", "silent_back", "amd_silent_full", "watchdogs",
                "arm_gerror_cpu", "arm_flood", "arm_lazy", "arm_slow_neighbour", "arm_two_dead",
-               "arm_batch", "arm_batch_two"}
+               "arm_batch", "arm_batch_two",
+               # Of groups of their own, so that they disturb no share
+               "hibernate", "kind_acpi"}
 
 
 def plain_table(machine):
