@@ -856,6 +856,14 @@ static void iq_body_proof_msix(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* Its power was cut: it is as new, and answers */
+static void iq_power_cycle(struct iq_dev *d)
+{
+	iq_power_on(d);
+	WRITE_ONCE(d->mute, false);
+	WRITE_ONCE(d->fenced, false);
+}
+
 /* To a low-power state and back, which may reset it */
 static void iq_body_power(struct kunit *test)
 {
@@ -902,9 +910,7 @@ static void iq_body_power_cut(struct kunit *test)
 	/* It is there all the same, as it was, and goes to sleep once more */
 	WRITE_ONCE(d->gone, false);
 	iommu_quarantine_power_down(d->pdev, false);
-	iq_power_on(d);
-	WRITE_ONCE(d->mute, false);
-	WRITE_ONCE(d->fenced, false);
+	iq_power_cycle(d);
 	KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
 	iq_settle(d);
 	iq_expect_in_service(test, d);
@@ -950,11 +956,8 @@ static void iq_body_power_asleep(struct kunit *test)
 		iommu_quarantine_restoring(d->pdev);
 		iq_expect_state(test, d, "quarantined");
 		iq_expect_shut_out(test, d);
-		if (forgets) {
-			iq_power_on(d);
-			WRITE_ONCE(d->mute, false);
-			WRITE_ONCE(d->fenced, false);
-		}
+		if (forgets)
+			iq_power_cycle(d);
 		iq_wake_up(d);
 		iq_await_state(test, d, forgets ? "healthy" : "quarantined");
 		iq_settle(d);
@@ -975,9 +978,7 @@ static void iq_body_power_asleep_before_work(struct kunit *test)
 	iq_fall_asleep(d, true);
 	iq_hold_work(true);
 	iq_break(test, d);
-	iq_power_on(d);
-	WRITE_ONCE(d->mute, false);
-	WRITE_ONCE(d->fenced, false);
+	iq_power_cycle(d);
 	iq_wake_up(d);
 	iq_expect_state(test, d, "healthy");
 	iq_hold_work(false);
@@ -1057,9 +1058,7 @@ static void iq_body_freeze(struct kunit *test)
 		iq_expect_state(test, d, "resetting");
 		iq_expect_shut_out(test, d);
 		if (i) {
-			iq_power_on(d);
-			WRITE_ONCE(d->mute, false);
-			WRITE_ONCE(d->fenced, false);
+			iq_power_cycle(d);
 			pci_write_config_word(d->pdev, PCI_COMMAND, i == 2 ? found :
 					      found | PCI_COMMAND_INTX_DISABLE);
 		}
@@ -1086,9 +1085,7 @@ static void iq_body_freeze_asleep(struct kunit *test)
 		d->pdev->current_state = PCI_UNKNOWN;
 		iq_break_and_wait(test, d);
 		if (i) {
-			iq_power_on(d);
-			WRITE_ONCE(d->mute, false);
-			WRITE_ONCE(d->fenced, false);
+			iq_power_cycle(d);
 			pci_write_config_word(d->pdev, PCI_COMMAND,
 					      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 		}
@@ -1207,11 +1204,8 @@ static void iq_body_bus_recovery_begin(struct kunit *test)
 		iq_expect_state(test, d, "resetting");
 		WRITE_ONCE(d->gone, false);
 		/* Not if it was not reset, or if nothing was set in it */
-		if (i) {
-			iq_power_on(d);
-			WRITE_ONCE(d->mute, false);
-			WRITE_ONCE(d->fenced, false);
-		}
+		if (i)
+			iq_power_cycle(d);
 		KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
 		iommu_quarantine_recovery_end(port);
 		iq_settle(d);
