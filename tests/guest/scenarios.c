@@ -91,6 +91,13 @@ static void check_innocent(struct device *d, unsigned int base)
 	healthy_io(d);
 }
 
+static void check_neighbour_writes(u32 page, u32 pattern)
+{
+	check(ep_cmd(&dev_b, EP_WRITE, page, pattern) & EP_ST_OK, "neighbour-writes", "%s",
+	      dev_b.bdf);
+	check_eq(damaged(page, 1, pattern), 0, "neighbour-wrote");
+}
+
 static void check_recovered(struct device *d)
 {
 	require(wait_state(d, "healthy", opt.limit_ms), "recovered", "%s", d->bdf);
@@ -1776,9 +1783,7 @@ static void s_suspend(void)
 	matrix("suspend", true, wait_state(&dev_a, "healthy", opt.limit_ms));
 	check_recovered(&dev_a);
 	check_eq(ctl_read(&dev_a, CTL_INV_IN_RESET), 0, "invalidations-in-reset");
-	check(ep_cmd(&dev_b, EP_WRITE, page, 0x5a5a5a) & EP_ST_OK, "neighbour-writes", "%s",
-	      dev_b.bdf);
-	check_eq(damaged(page, 1, 0x5a5a5a), 0, "neighbour-wrote");
+	check_neighbour_writes(page, 0x5a5a5a);
 	unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
 	check_innocent(&dev_b, base_b);
 
@@ -1813,9 +1818,7 @@ static void s_hibernate(void)
 	wait_for(not_resetting, &dev_a, opt.limit_ms);
 	matrix("hibernate", false, state_is(&dev_a, "healthy"));
 	check_still_quarantined(&dev_a);
-	check(ep_cmd(&dev_b, EP_WRITE, page, 0x5a5a5a) & EP_ST_OK, "neighbour-writes", "%s",
-	      dev_b.bdf);
-	check_eq(damaged(page, 1, 0x5a5a5a), 0, "neighbour-wrote");
+	check_neighbour_writes(page, 0x5a5a5a);
 	/* Its driver does not set up the SMMU again when an image was restored */
 	if (opt.vendor == ARM)
 		return;
@@ -1823,9 +1826,7 @@ static void s_hibernate(void)
 	check_eq((u64)-hibernate(), 0, "hibernate");
 	matrix("hibernate", true, wait_state(&dev_a, "healthy", opt.limit_ms));
 	check_recovered(&dev_a);
-	check(ep_cmd(&dev_b, EP_WRITE, page, 0xa5a5a5) & EP_ST_OK, "neighbour-writes-again", "%s",
-	      dev_b.bdf);
-	check_eq(damaged(page, 1, 0xa5a5a5), 0, "neighbour-wrote-again");
+	check_neighbour_writes(page, 0xa5a5a5);
 	unmap(CPU_CULPRIT, page, 1, IQ_F_REUSE);
 	check_innocent(&dev_b, base_b);
 }
