@@ -1045,11 +1045,10 @@ def judge_plain(result, want):
 PLAIN_VMS = 4
 # Leaves a command buffer that stands still for ever, or one that takes longer to
 # come back than the next scenario waits.
-PLAIN_ALONE = {"amd_halt", "silent_none", "silent_back", "amd_silent_full", "watchdogs",
+PLAIN_ALONE = {"amd_halt", "silent_none", "silent_busmaster", "silent_back", "amd_silent_full",
+               "watchdogs",
                "arm_gerror_cpu", "arm_flood", "arm_lazy", "arm_slow_neighbour", "arm_two_dead",
-               "arm_batch", "arm_batch_two",
-               # Of groups of their own, so that they disturb no share
-               "hibernate", "kind_acpi"}
+               "arm_batch", "arm_batch_two"}
 
 
 def plain_table(machine):
