@@ -33,6 +33,8 @@
 
 #define PROOF_COMMAND	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY |	\
 			 PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
+/* Of these one or the other is set in whatever is in use, or about to be reset */
+#define PROOF_IN_USE	(PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
 #define PROOF_MSIX	PCI_MSIX_FLAGS_MASKALL
 #define PROOF_ATS	PCI_ATS_CTRL_ENABLE
 
@@ -141,9 +143,9 @@ void quarantine_proof_asleep(struct pci_dev *pdev, struct quarantine_proof *proo
  * @proof: what has to be clear in it afterwards if it was reset; perhaps nothing
  *
  * An image of the memory is restored by another kernel, and firmware goes before
- * that. Both enable decoding and bus mastering in what they find, so these bits
- * prove nothing. A driver that the other kernel has bound may set the rest, too:
- * then nothing is proven.
+ * that. Both enable decoding in what they find, so that proves nothing. Nor does
+ * Interrupt Disable alone: who thaws the device, or drives it in the other kernel,
+ * may clear it. But then the device is a bus master, so both have to be clear.
  *
  * Context: process.
  */
@@ -157,7 +159,7 @@ void quarantine_proof_frozen(struct pci_dev *pdev, bool mark,
 				  PCI_MSIX_FLAGS_MASKALL);
 	}
 	quarantine_proof_asleep(pdev, proof);
-	proof->command &= PCI_COMMAND_INTX_DISABLE;
+	proof->command = proof->command & PROOF_IN_USE ? PROOF_IN_USE : 0;
 }
 
 /*
@@ -190,7 +192,7 @@ static void proof_assume(struct quarantine *q, struct pci_dev *pdev,
 	if ((!pdev->is_busmaster && !READ_ONCE(q->lost_master)) ||
 	    quarantine_answers(pdev))
 		return;
-	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
+	proof->command = PROOF_IN_USE;
 }
 
 /**
@@ -209,7 +211,7 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 	proof_prepare(pdev, proof);
 	if (!proof_is_empty(proof))
 		return;
-	proof->command = PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
+	proof->command = PROOF_IN_USE;
 	proof->ats = PROOF_ATS;
 }
 
