@@ -30,9 +30,6 @@ options=(
 # The source package has no wheels, and Debian 12's meson is too old.
 export PYTHONPATH=$IQ_CACHE/tools/usr/lib/python3/dist-packages
 export PATH=$IQ_CACHE/tools/usr/bin:$PATH
-export CCACHE_DIR=$IQ_CACHE/ccache
-export CCACHE_BASEDIR=$IQ_CACHE
-export CCACHE_NOHASHDIR=1
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 need gcc ccache ninja spatch pkg-config flex bison

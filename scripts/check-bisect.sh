@@ -19,7 +19,6 @@ take_lock "bisect-$id"
 top=$IQ_CACHE/series
 src=$top/src/$id
 patches=$top/patches/$id
-export CCACHE_DIR=$IQ_CACHE/ccache CCACHE_BASEDIR=$IQ_CACHE CCACHE_NOHASHDIR=1
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_VERSION=1
 export KBUILD_BUILD_USER=iommu-quarantine KBUILD_BUILD_HOST=localhost
 unset MAKEFLAGS MFLAGS MAKELEVEL KERNELRELEASE KBUILD_OUTPUT

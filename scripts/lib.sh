@@ -15,6 +15,9 @@ IQ_CACHE=$(cd "$IQ_CACHE" && pwd -P)
 IQ_ME=$(basename "$0" .sh)
 export IQ_ROOT IQ_CACHE IQ_JOBS
 export PYTHONDONTWRITEBYTECODE=1
+# One ccache for all that is built. A miss is compiled from what was hashed: to preprocess
+# it once more would be a quarter of the work.
+export CCACHE_DIR=$IQ_CACHE/ccache CCACHE_BASEDIR=$IQ_CACHE CCACHE_NOHASHDIR=1 CCACHE_NOCPP2=1
 
 say()
 {
@@ -51,6 +54,15 @@ vendor_archs()
 		*) die "VENDOR: no such vendor: $vendor; there are: intel, amd, arm" ;;
 		esac
 	done | sort -ru
+}
+
+# graft_changed TREE: the files of the kernel that the graft has changed there, a line each
+graft_changed()
+{
+	/usr/bin/python3 -c '
+import json, sys
+print(*json.load(open(sys.argv[1]))["changed"], sep="\n")
+' "$1/drivers/iommu/quarantine/.graft/record.json"
 }
 
 # take_lock NAME: one run at a time for what NAME stands for; a second run
