@@ -7,20 +7,22 @@
 #                            and this tree or compiler has not is left out
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
+#   --like NAME              a new build tree begins as a copy of this one, if it was
+#                            built; one with "grafted" in its name as that with "plain"
 #   --name NAME              build tree's name, instead of "plain" or "grafted";
 #                            "arm64-" or "um-" comes before it
 #   --set VARIABLE=VALUE     for make
 #   --targets "TARGET..."    instead of the image and the modules
 #
 # Builds the test kernel into $IQ_CACHE/build/linux-<version>-<NAME> and prints
-# that path. Both kernels go through ccache and share every object that the
-# graft does not change.
+# that path. Both kernels share every object that the graft does not change: by a
+# copy of the tree, in which Kbuild sees what is out of date, and by ccache.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 usage()
 {
-	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64|um] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--name NAME] [--set VARIABLE=VALUE]... [--targets TARGETS]"
+	die "usage: build-kernel.sh plain|grafted [--arch x86|arm64|um] [--base-config FILE] [--config-fragment FILE]... [--fragments NAMES] [--like NAME] [--name NAME] [--set VARIABLE=VALUE]... [--targets TARGETS]"
 }
 
 kind=${1:-}
@@ -31,6 +33,7 @@ esac
 [ "$(uname -m)" = x86_64 ] || die "this is $(uname -m): run it on x86_64"
 arch=x86
 name=$kind
+like=
 targets=
 names=
 base=()
@@ -46,11 +49,12 @@ while [ $# -gt 0 ]; do
 		[ -r "${2:-}" ] || die "cannot read the configuration '${2:-}'"
 		base=("$(realpath "$2")")
 		shift 2 ;;
-	--arch|--fragments|--name|--set|--targets)
+	--arch|--fragments|--like|--name|--set|--targets)
 		[ -n "${2:-}" ] || usage
 		case $1 in
 		--arch) arch=$2 ;;
 		--fragments) names=$2 ;;
+		--like) like=$2 ;;
 		--name) name=$2 ;;
 		--set) set+=("$2") ;;
 		--targets) targets=$2 ;;
@@ -65,6 +69,7 @@ arm64) cross=aarch64-linux-gnu- image=Image prefix=arm64- ;;
 um) cross='' image=linux prefix=um- ;;
 *) usage ;;
 esac
+[[ $name != *grafted* ]] || like=${like:-${name/grafted/plain}}
 name=$prefix$name
 targets=${targets:-$image modules}
 if [ -z "$names" ]; then
@@ -91,9 +96,6 @@ else
 fi
 take_lock "kernel-$kind-$id"
 
-export CCACHE_DIR=$IQ_CACHE/ccache
-export CCACHE_BASEDIR=$IQ_CACHE
-export CCACHE_NOHASHDIR=1
 # A fixed build identity keeps the few objects that hold it shareable.
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 export KBUILD_BUILD_VERSION=1
@@ -107,6 +109,28 @@ if [ "$kind" = grafted ]; then
 	mkdir -p "$IQ_CACHE/tree"
 	ln -sfn "../grafted/src/$id" "$IQ_CACHE/tree/$id-grafted"
 fi
+
+# seed FROM: begin as a copy of this build tree. The commands in it name the tree, and the
+# source, which may be the other kernel's: then what the graft has changed may be older
+# than the objects, which go.
+seed()
+{
+	local from source
+	from=$(readlink -e "$1") && [ -e "$from/.iq-built" ] || return 0
+	source=$(sed -n 's/^include \(.*\)\/Makefile$/\1/p' "$from/Makefile")
+	rm -rf "$obj.new"
+	mkdir -p "$(dirname "$obj")"
+	cp -a --reflink=auto "$from" "$obj.new"
+	rm -f "$obj.new"/.iq-*
+	if [ "$source" != "$src" ]; then
+		graft_changed "$src" | sed "s|^|/$id/|" >"$obj.new/.iq-changed"
+		grep -rlZF --include='*.cmd' -f "$obj.new/.iq-changed" "$obj.new" | xargs -0r rm
+	fi
+	grep -rlZF --include='*.cmd' -e "$source/" -e "/${from##*/}/" "$obj.new" | xargs -0r \
+		sed -i "s|$from/|$obj/|g; s|/${from##*/}/|/${obj##*/}/|g; s|$source/|$src/|g"
+	mv "$obj.new" "$obj"
+}
+[ -z "$like" ] || [ -e "$obj" ] || seed "$IQ_CACHE/build/$id-$prefix$like"
 mkdir -p "$obj"
 if [ -n "$link" ]; then
 	mkdir -p "$IQ_CACHE/build"
@@ -140,6 +164,7 @@ if [ ! -e "$obj/.config" ] || [ "$(cat "$obj/.iq-config" 2>/dev/null)" != "$stam
 	echo "$stamp" >"$obj/.iq-config"
 fi
 
+rm -f "$obj/.iq-built"
 total=0
 [ ! -e "$obj/.iq-steps" ] || total=$(cat "$obj/.iq-steps")
 # shellcheck disable=SC2086 # a list of targets
@@ -152,4 +177,5 @@ case $targets in
 	[ -s "$obj/Module.symvers" ] ||
 		die "$obj has no Module.symvers: no module builds against it" ;;
 esac
+touch "$obj/.iq-built"
 echo "$obj"

@@ -19,7 +19,8 @@ case ${1:-} in
 	fragments+=(--config-fragment "$IQ_ROOT/tests/config/smmu-module-kunit.config") ;;
 *)	die "usage: check-module.sh [--kunit]" ;;
 esac
-obj=$("$IQ_ROOT/scripts/build-kernel.sh" grafted --arch arm64 --name $name "${fragments[@]}")
+obj=$("$IQ_ROOT/scripts/build-kernel.sh" grafted --arch arm64 --name $name --like grafted \
+	"${fragments[@]}")
 module=$obj/drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko
 nm=aarch64-linux-gnu-nm
 

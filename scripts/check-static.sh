@@ -18,11 +18,7 @@ touched()
 {
 	local object
 
-	/usr/bin/python3 -c '
-import json, sys
-record = json.load(open(sys.argv[1]))
-print(*(name[:-2] + ".o" for name in record["changed"] if name.endswith(".c")), sep="\n")
-' "$IQ_CACHE/grafted/src/$id/drivers/iommu/quarantine/.graft/record.json" |
+	graft_changed "$IQ_CACHE/grafted/src/$id" | sed -n 's/\.c$/.o/p' |
 	while read -r object; do
 		case $1-$object in
 		arm64-drivers/iommu/intel/*|arm64-drivers/iommu/amd/*) ;;
@@ -33,11 +29,11 @@ print(*(name[:-2] + ".o" for name in record["changed"] if name.endswith(".c")), 
 	done
 }
 
-# build_tree KIND ARCH [TARGETS]: the configuration is that of the scenarios,
-# so ccache has the objects.
+# build_tree KIND ARCH [TARGETS]: the configuration is that of the scenarios, and so
+# are the objects that are not looked at.
 build_tree()
 {
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "static-$1" \
+	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "static-$1" --like "$1" \
 		--targets "${3:-prepare}"
 }
 
