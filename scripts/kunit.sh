@@ -56,34 +56,39 @@ counted="drivers/iommu drivers/iommu/amd drivers/iommu/intel drivers/iommu/arm/a
 
 build()
 {
-	local arch=$1 name=kunit fragments targets set=()
+	local arch=$1 name=kunit like=grafted config targets um=() set=()
 
+	# Beyond the kernel of the scenarios; user mode Linux has a configuration
+	# of its own.
+	arch=${arch/x86_64/x86}
+	config=(--config-fragment "$IQ_ROOT/tests/config/kunit.config"
+		--config-fragment "$IQ_ROOT/tests/config/kunit-$arch.config")
 	case $arch in
-	x86_64)
-		fragments="kunit.config kunit-x86_64.config"
-		targets=bzImage ;;
-	arm64)
-		fragments="kunit.config kunit-arm64.config"
-		targets=Image ;;
-	um)
-		fragments=kunit-um.config
-		targets=linux ;;
-	um-modules)
-		fragments="kunit-um.config kunit-modules.config"
-		targets="linux modules"
-		name=kunit-modules ;;
+	x86) targets=bzImage ;;
+	arm64) targets=Image ;;
+	um*)
+		targets=linux
+		um=(kunit-um.config)
+		grep -q '^config KUNIT_UML_PCI$' "$plain_src/lib/kunit/Kconfig" ||
+			um=(kunit-um-virtio.config "${um[@]}")
+		if [ "$arch" = um-modules ]; then
+			um+=(kunit-modules.config)
+			targets="linux modules"
+			name=kunit-modules
+			like=kunit
+		fi
+		config=(--fragments "${um[*]}") ;;
 	esac
-	[[ $arch != um* ]] || grep -q '^config KUNIT_UML_PCI$' "$plain_src/lib/kunit/Kconfig" ||
-		fragments="kunit-um-virtio.config $fragments"
 	if [ -n "$coverage" ]; then
 		name=kunit-coverage
+		like=kunit
+		config+=(--config-fragment "$IQ_ROOT/tests/config/kunit-coverage.config")
 		# shellcheck disable=SC2016 # for make
 		set=(--set 'GCOV_PROFILE=$(if $(filter $(IQ_COUNTED),$(obj)),y)'
 		     --set "IQ_COUNTED=$counted")
 	fi
-	arch=${arch/x86_64/x86}
 	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "${arch%-modules}" "${set[@]}" \
-		--fragments "$fragments" --name "$name" --targets "$targets"
+		"${config[@]}" --name "$name" --like "$like" --targets "$targets"
 }
 
 cross()
