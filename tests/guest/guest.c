@@ -1166,6 +1166,21 @@ static bool is_healthy(void *d)
 	       !(ep_read(d, EP_STATUS) & EP_ST_ATC);
 }
 
+bool unstick(void)
+{
+	struct device *all[] = { &dev_a, &dev_b, &dev_c, &dev_d };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		ctl_write(all[i], CTL_WEDGE, WEDGE_HEALTHY);
+	for (i = 0; i < n_vfs; i++)
+		ctl_write(&dev_vf[i], CTL_WEDGE, WEDGE_HEALTHY);
+	for (i = 0; i < n_jobs; i++)
+		if (jobs[i].go && !wait_for(job_is_over, &jobs[i], opt.limit_ms))
+			return false;
+	return true;
+}
+
 bool heal(void)
 {
 	struct job *job = job_prepare(CPU_SECOND, do_heal, NULL, 0);

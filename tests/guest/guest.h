@@ -211,6 +211,8 @@ void resume_another(void);
 /* The outcome of a kind of reset, for the runner's matrix. */
 void matrix(const char *kind, bool happened, bool lifted);
 
+/* The devices answer again; false if something of the scenario hangs all the same. */
+bool unstick(void);
 /* Back to healthy devices; false when that cannot be had. */
 bool heal(void);
 

@@ -248,7 +248,10 @@ static bool run_all(void)
 			jobs_forget();
 			v = run_scenario(s->name, s->fn);
 			/* The way back belongs to the scenario: it can complain too. */
-			if (v != STUCK && !shuts_down_like_this())
+			if (v == STUCK)
+				clean = !shuts_down_like_this() && !is_lost_as_ungrafted() &&
+					unstick() && heal();
+			else if (!shuts_down_like_this())
 				clean = heal();
 			if (v != AGAIN || !clean || attempt == ATTEMPTS)
 				break;
@@ -256,8 +259,6 @@ static bool run_all(void)
 		seen = is_lost_as_ungrafted() && !first_failure()[0] ? known : complaints();
 		report(n, s, v, seen & ~known);
 		known |= seen;
-		if (v == STUCK)
-			clean = false;
 		if (!clean)
 			emit("# iq: no healthy machine after %s", s->name);
 		/* What is left of the list is for that one */

@@ -1055,35 +1055,41 @@ def plain_table(machine):
     return {"intel": PLAIN, "amd": PLAIN_AMD, "arm": PLAIN_ARM}[vendor_of(machine)]
 
 
+def begun(vm, names):
+    """Those that the machine came to before one left it in no state for the next; all, if
+    it came to none."""
+    lines = set(vm.lines)
+    return [name for name in names if f"# iq: start {name}" in lines] or names
+
+
 def plain_jobs(guest, machines, only, ktap, again, _matrix):
-    """A machine that a scenario has locked up is of no use to the next one."""
+    """A machine that a scenario has locked up is of no use to the next ones: they get another."""
     jobs = []
     groups = dict(scenario_table())
 
-    def job(machine, tag, todo):
-        ports = GROUPS["hotplug"] if any(groups[name] == "hotplug" for name in todo) else ""
-        vm = Vm(guest, machine, tag, f"iq.run={','.join(todo)} iq.limit=3000 {ports}".rstrip(),
-                deadline=240, idle=100, more=more_endpoints(todo))
-        for verdict in run_or_recall(vm, again, lambda: [
-                judge_plain(result, plain_table(machine)[result.name])
-                for result in results_of(vm, todo)]):
-            ktap.add(f"plain/{machine}/", verdict)
+    def job(machine, todo):
+        while todo:
+            ports = GROUPS["hotplug"] if any(groups[name] == "hotplug" for name in todo) else ""
+            vm = Vm(guest, machine, todo[0],
+                    f"iq.run={','.join(todo)} iq.limit=3000 {ports}".rstrip(),
+                    deadline=300, idle=100, more=more_endpoints(todo))
+            for verdict in run_or_recall(vm, again, lambda vm=vm, todo=todo: [
+                    judge_plain(result, plain_table(machine)[result.name])
+                    for result in results_of(vm, begun(vm, todo))]):
+                ktap.add(f"plain/{machine}/", verdict)
+            todo = [name for name in todo if name not in begun(vm, todo)]
 
     for machine in machines:
         table = plain_table(machine)
         names = [n for n, _ in scenario_table() if n in table and (not only or n in only)]
         controls = [n for n in names if table[n] is None]
-        if controls:
-            jobs.append((controls, functools.partial(job, machine, "controls", controls)))
         broken = [n for n in names if n not in controls]
-        # What hangs for ever needs a machine for itself, the others share some.
-        hangs = [n for n in broken if "-returned" in table[n] or n in PLAIN_ALONE]
-        rest = [n for n in broken if n not in hangs]
-        shares = [rest[i::PLAIN_VMS] for i in range(PLAIN_VMS)]
-        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get((machine, n), machine), n, [n]))
-                 for n in hangs]
-        jobs += [(share, functools.partial(job, machine, f"share{i}", share))
-                 for i, share in enumerate(shares) if share]
+        alone = [n for n in broken if n in PLAIN_ALONE or (machine, n) in PLAIN_MACHINE]
+        rest = [n for n in broken if n not in alone]
+        shares = [controls] + [rest[i::PLAIN_VMS] for i in range(PLAIN_VMS)]
+        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get((machine, n), machine), [n]))
+                 for n in alone]
+        jobs += [(share, functools.partial(job, machine, share)) for share in shares if share]
     return jobs
 
 
@@ -1285,7 +1291,7 @@ def make_mutant(arch, source, build):
     """Build; returns what was compiled."""
     env = arch.make_env()
     env.update(CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
-               CCACHE_NOHASHDIR="1", KBUILD_BUILD_VERSION="1",
+               CCACHE_NOHASHDIR="1", CCACHE_NOCPP2="1", KBUILD_BUILD_VERSION="1",
                KBUILD_BUILD_TIMESTAMP="Thu Jan  1 00:00:00 UTC 1970",
                KBUILD_BUILD_USER="iommu-quarantine", KBUILD_BUILD_HOST="localhost")
     log = os.path.join(build, "mutant.log")
