@@ -165,7 +165,7 @@ GROUPS = {
 # Groups whose machines go on in a second kernel, the same one
 TWO_KERNELS = ("kexec", "kdump")
 
-# With the SMMUv3 driver as a module: what it needs of the core, in one machine.
+# With the SMMUv3 driver as a module: what it needs of the core.
 MODULE = ("healthy", "wedge_unmap", "recover", "pasid", "shared_domain", "hold_attach",
           "remove_wedged", "arm_gerror_cpu")
 SMMU_MODULE = "drivers/iommu/arm/arm-smmu-v3/arm_smmu_v3.ko"
@@ -991,7 +991,13 @@ def vendor_of(machine):
 
 
 def grafted_jobs(guest, machines, only, ktap, again, matrix):
-    """(names, callable) for each virtual machine to boot."""
+    """(names, callable) for each virtual machine to boot.
+
+    With the SMMUv3 driver as a module, which init loads, it is a choice of them by default.
+    """
+    prefix = ""
+    if guest.kind == "module":
+        prefix, only = "module/", only or MODULE
     table = scenario_table()
     jobs = []
     firsts = [next(m for m in machines if m in of)
@@ -1003,7 +1009,7 @@ def grafted_jobs(guest, machines, only, ktap, again, matrix):
                 more=more_endpoints(names), initrd=guest.initrd(group),
                 on_line=functools.partial(matrix.take, vendor_of(machine)))
         for result in run_or_recall(vm, again, lambda: results_of(vm, names)):
-            ktap.add(f"{machine}/", result)
+            ktap.add(f"{prefix}{machine}/", result)
 
     # The slow one first, so that it does not run alone at the end.
     for group in sorted(GROUPS, key=lambda g: g != "slow"):
@@ -1015,18 +1021,6 @@ def grafted_jobs(guest, machines, only, ktap, again, matrix):
                           group.split("-")[0] not in set(VENDORS) - {vendor_of(machine)}):
                 jobs.append((names, functools.partial(job, machine, group, names)))
     return jobs
-
-
-def module_jobs(guest, _machines, only, ktap, again, _matrix):
-    """The SMMUv3 driver, loaded by init."""
-    names = [n for n in MODULE if not only or n in only]
-
-    def job():
-        vm = Vm(guest, "arm", "module", f"iq.run={','.join(names)}", deadline=300, idle=120)
-        for result in run_or_recall(vm, again, lambda: results_of(vm, names)):
-            ktap.add("module/arm/", result)
-
-    return [(names, job)] if names else []
 
 
 def judge_plain(result, want):
@@ -1112,7 +1106,7 @@ def cmd_scenarios(args):
     jobs, total = [], 0
     ktap, matrix = Ktap(), Matrix(vendors)
     for kind in kinds:
-        make = {"grafted": grafted_jobs, "plain": plain_jobs, "module": module_jobs}[kind]
+        make = plain_jobs if kind == "plain" else grafted_jobs
         machines = ["arm"] if kind == "module" else [args.machine] if args.machine else [
             m for v in vendors for m in (VENDORS[v] if kind == "grafted" else VENDORS[v][:1])]
         for arch in (X86, ARM64):
@@ -1289,15 +1283,15 @@ def mutant_build(arch):
 
 def make_mutant(arch, source, build):
     """Build; returns what was compiled."""
-    env = arch.make_env()
-    env.update(CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
-               CCACHE_NOHASHDIR="1", CCACHE_NOCPP2="1", KBUILD_BUILD_VERSION="1",
-               KBUILD_BUILD_TIMESTAMP="Thu Jan  1 00:00:00 UTC 1970",
-               KBUILD_BUILD_USER="iommu-quarantine", KBUILD_BUILD_HOST="localhost")
+    env = dict(arch.make_env(), CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
+               CCACHE_NOHASHDIR="1", CCACHE_NOCPP2="1")
+    # As build-kernel.sh has set them: else all would be out of date.
+    with open(os.path.join(build, ".iq-make"), encoding="utf-8") as handle:
+        variables = handle.read().splitlines()
     log = os.path.join(build, "mutant.log")
-    run_logged(["make", "-C", source, f"O={build}", f"CC=ccache {arch.cross}gcc",
-                "HOSTCC=ccache gcc", f"-j{os.environ.get('IQ_JOBS', '2')}",
-                os.path.basename(arch.image)], log, env=env)
+    run_logged(["make", "-C", source, f"O={build}", *variables,
+                f"-j{os.environ.get('IQ_JOBS', '2')}", os.path.basename(arch.image)], log,
+               env=env)
     with open(log, encoding="utf-8") as handle:
         return re.findall(r"^  CC      (.*)$", handle.read(), re.M)
 
