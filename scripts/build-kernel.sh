@@ -8,7 +8,8 @@
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
 #   --like NAME              a new build tree begins as a copy of this one, if it was
-#                            built; one with "grafted" in its name as that with "plain"
+#                            built, "none" of none; one with "grafted" in its name of
+#                            that with "plain"
 #   --name NAME              build tree's name, instead of "plain" or "grafted";
 #                            "arm64-" or "um-" comes before it
 #   --set VARIABLE=VALUE     for make
@@ -113,19 +114,26 @@ seed()
 	local from source
 	from=$(readlink -e "$1") && [ -e "$from/.iq-built" ] || return 0
 	source=$(sed -n 's/^include \(.*\)\/Makefile$/\1/p' "$from/Makefile")
+	[ -n "$source" ] || return 0
 	rm -rf "$obj.new"
 	mkdir -p "$(dirname "$obj")"
 	cp -a --reflink=auto "$from" "$obj.new"
 	rm -f "$obj.new"/.iq-*
 	if [ "$source" != "$src" ]; then
 		graft_changed "$src" | sed "s|^|/$id/|" >"$obj.new/.iq-changed"
-		grep -rlZF --include='*.cmd' -f "$obj.new/.iq-changed" "$obj.new" | xargs -0r rm
+		{ grep -rlZF --include='*.cmd' -f "$obj.new/.iq-changed" "$obj.new" || :; } |
+			xargs -0r rm
 	fi
 	grep -rlZF --include='*.cmd' -e "$source/" -e "/${from##*/}/" "$obj.new" | xargs -0r \
 		sed -i "s|$from/|$obj/|g; s|/${from##*/}/|/${obj##*/}/|g; s|$source/|$src/|g"
 	mv "$obj.new" "$obj"
 }
-[ -z "$like" ] || [ -e "$obj" ] || seed "$IQ_CACHE/build/$id-$prefix$like"
+if [ -n "$like" ] && [ ! -e "$obj" ]; then
+	# Nobody is to build there meanwhile; the lock of our own kind is ours already.
+	[ "$kind" = plain ] || { exec 8>"$IQ_CACHE/lock/kernel-plain-$id"; flock 8; }
+	seed "$IQ_CACHE/build/$id-$prefix$like"
+	exec 8>&-
+fi
 mkdir -p "$obj"
 if [ -n "$link" ]; then
 	mkdir -p "$IQ_CACHE/build"

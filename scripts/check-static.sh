@@ -29,11 +29,12 @@ touched()
 	done
 }
 
-# build_tree KIND ARCH [TARGETS]: the configuration is that of the scenarios, and so
-# are the objects that are not looked at.
+# build_tree KIND ARCH [TARGETS]: the configuration is that of the scenarios, but without
+# KUnit, as vendors have it.
 build_tree()
 {
 	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "static-$1" --like "$1" \
+		--config-fragment "$IQ_ROOT/tests/config/static.config" \
 		--targets "${3:-prepare}"
 }
 

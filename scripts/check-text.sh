@@ -10,10 +10,12 @@ folders="drivers/iommu/ drivers/pci/ drivers/vfio/pci/"
 # build plain|grafted ARCH
 build()
 {
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "text-$1" \
+	# Like no other: what is compared is what was compiled from that source.
+	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "text-$1" --like none \
 		--fragments "base.config $2.config text.config" \
 		--targets "prepare $folders"
 }
+
 builds=()
 [ $# -gt 0 ] || set -- x86 arm64
 for arch; do

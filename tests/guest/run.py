@@ -997,7 +997,7 @@ def grafted_jobs(guest, machines, only, ktap, again, matrix):
     """
     prefix = ""
     if guest.kind == "module":
-        prefix, only = "module/", only or MODULE
+        prefix, only = "module/", only or scenarios_named(MODULE)
     table = scenario_table()
     jobs = []
     firsts = [next(m for m in machines if m in of)
@@ -1286,8 +1286,12 @@ def make_mutant(arch, source, build):
     env = dict(arch.make_env(), CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
                CCACHE_NOHASHDIR="1", CCACHE_NOCPP2="1")
     # As build-kernel.sh has set them: else all would be out of date.
-    with open(os.path.join(build, ".iq-make"), encoding="utf-8") as handle:
-        variables = handle.read().splitlines()
+    try:
+        with open(os.path.join(build, ".iq-make"), encoding="utf-8") as handle:
+            variables = handle.read().splitlines()
+    except FileNotFoundError:
+        die(f"{build} is of an older version; run scripts/build-kernel.sh grafted "
+            f"--arch {arch.name}")
     log = os.path.join(build, "mutant.log")
     run_logged(["make", "-C", source, f"O={build}", *variables,
                 f"-j{os.environ.get('IQ_JOBS', '2')}", os.path.basename(arch.image)], log,
