@@ -25,7 +25,7 @@ build()
 
 build_kernel()
 {
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "distro-$1" --base-config "$config" \
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "distro-$1" --base-config "$config" \
 		--fragments "$3" --targets "$4"
 }
 

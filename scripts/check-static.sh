@@ -33,7 +33,7 @@ touched()
 # KUnit, as vendors have it.
 build_tree()
 {
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "static-$1" --like "$1" \
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "static-$1" --like "$1" \
 		--config-fragment "$IQ_ROOT/tests/config/static.config" \
 		--targets "${3:-prepare}"
 }

@@ -10,8 +10,9 @@ folders="drivers/iommu/ drivers/pci/ drivers/vfio/pci/"
 # build plain|grafted ARCH
 build()
 {
-	# Like no other: what is compared is what was compiled from that source.
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "text-$1" --like none \
+	# Like no other: what is compared is what was compiled from that source. And with the
+	# matrix it shares objects of which the warnings are looked at.
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "text-$1" --like none \
 		--fragments "base.config $2.config text.config" \
 		--targets "prepare $folders"
 }

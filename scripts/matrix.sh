@@ -154,8 +154,9 @@ skip()
 # build_on ARCH TARGETS: as a vendor has it, without KUnit and what complains
 build_on()
 {
-	"$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "$1" --name matrix-on --targets "$2" \
-		--fragments "base.config $1.config text.config quarantine.config quarantine-$1.config"
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "$1" --name matrix-on \
+		--fragments "base.config $1.config text.config quarantine.config quarantine-$1.config" \
+		--targets "$2"
 }
 
 compiles()
