@@ -172,12 +172,14 @@ def test(function):
 
 @test
 def graft_takes_less_than_60_s(lab):
-    """Judged by processor time, which other work on the machine leaves alone."""
+    """On two cores, which it keeps busy. Where other work takes one of them, by the time
+    that it would take a single one alone."""
     tree = lab.tree()
     wall, used = time.monotonic(), cpu_seconds()
     run = lab.grafted(tree, cached=False)
     wall, used = time.monotonic() - wall, cpu_seconds() - used
-    expect(used < 60, f"used {used:.1f} s of one processor")
+    expect(min(wall, used) < 60,
+           f"{wall:.1f} s on the clock, {used:.1f} s of processor time")
     return (f"{used:.1f} s of processor time, {wall:.1f} s on the clock; "
             + run.stdout.strip().split(": ")[-1])
 
