@@ -1278,6 +1278,14 @@ def mutant_build(arch):
     if os.path.exists(tree):
         shutil.rmtree(tree)
     subprocess.run(["cp", "-a", base, tree], check=True)
+    # The commands of the kernel's tools name it: else objtool is built anew, and all by it.
+    old, new = (f"/{os.path.basename(path)}/" for path in (base, tree))
+    for path in glob.iglob(os.path.join(tree, "tools", "**", ".*.cmd"), recursive=True):
+        with open(path, encoding="utf-8") as handle:
+            text = handle.read()
+        if old in text:
+            with open(path, "w", encoding="utf-8") as handle:
+                handle.write(text.replace(old, new))
     return tree
 
 
