@@ -1270,9 +1270,8 @@ MUTANTS = [
 ]
 
 
-def mutant_build(arch):
-    """A build tree of our own: the shared one stays as it is."""
-    base = os.path.realpath(build_dir("grafted", arch))
+def mutant_build(base):
+    """A copy of a build tree: the shared one stays as it is."""
     # Beside the original: the objects know their sources by a relative path.
     tree = base + "-mutant"
     if os.path.exists(tree):
@@ -1372,7 +1371,7 @@ def run_mutants(arch, chosen, ktap, again):
             if not todo:
                 continue
             say(f"building mutant {name}")
-            build = build or mutant_build(arch)
+            build = build or mutant_build(os.path.realpath(guest.build))
             build_mutant(arch, source, build, path, text)
             shutil.copyfile(os.path.join(build, arch.image), mutant.kernel)
             # The next one builds while this one runs.

@@ -530,14 +530,12 @@ def main():
         if not mine:
             continue
         source, base = base_tree(arch)
-        build = base + "-mutant"
-        shutil.rmtree(build, ignore_errors=True)
         # What is red without a mutant says nothing of any
         for suites in sorted({m[4] for m in mine}):
             by = boot(source, base, arch, suites, os.path.join(logs, f"{arch}-control.log"))
             if by:
                 guest.die(f"{by} is red without a mutant, see {logs}/{arch}-control.log")
-        subprocess.run(["cp", "-a", base, build], check=True)
+        build = guest.mutant_build(base)
         for name, path, pattern, replacement, suites, _ in mine:
             with open(os.path.join(source, path), encoding="utf-8") as handle:
                 text, hits = re.subn(pattern, lambda _, r=replacement: r, handle.read())
