@@ -7,9 +7,9 @@
 #                            and this tree or compiler has not is left out
 #   --config-fragment FILE   add this fragment to the configuration
 #   --fragments "NAME..."    these of tests/config instead of the usual ones
-#   --like NAME              a new build tree begins as a copy of this one, if it was
-#                            built, "none" of none; one with "grafted" in its name of
-#                            that with "plain"
+#   --like NAME              a new build tree begins as a copy of this one, if that was
+#                            built; "none": as an empty one. By default the tree whose
+#                            name has "plain" for "grafted", if that is another
 #   --name NAME              build tree's name, instead of "plain" or "grafted";
 #                            "arm64-" or "um-" comes before it
 #   --set VARIABLE=VALUE     for make
@@ -141,7 +141,7 @@ if [ -n "$link" ]; then
 fi
 
 # Where KASAN is on, it looks at drivers: ours and those that call them. In all of a kernel
-# it made the KUnit tests take four times as long. Not at ACPI, which is half of the start
+# it made the KUnit tests take four times as long. Not at ACPI, which is a third of the start
 # of a machine.
 # shellcheck disable=SC2016 # for make
 sanitize='$(if $(filter-out drivers/acpi drivers/acpi/%,$(filter drivers/%,$(obj))),y,n)'
