@@ -84,33 +84,105 @@ u64 iommu_quarantine_wait_bound(u64 vendor_ns)
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_wait_bound);
 
+/* The first port above the device is where it is cut off; with none, the device itself */
+static struct pci_dev *cut_off_port(struct pci_dev *pdev)
+{
+	return pci_upstream_bridge(pdev) ?: pdev;
+}
+
+/* The Command register of ports that are turned off and on here */
+static DEFINE_RAW_SPINLOCK(cut_off_lock);
+static unsigned int cut_offs;
+
+/* cut_off_lock held. Returns false if the port does not answer. */
+static bool port_set_master(struct pci_dev *port, bool on)
+{
+	u16 command;
+
+	lockdep_assert_held(&cut_off_lock);
+	if (pci_read_config_word(port, PCI_COMMAND, &command) ||
+	    PCI_POSSIBLE_ERROR(command))
+		return false;
+	command &= ~PCI_COMMAND_MASTER;
+	if (on)
+		command |= PCI_COMMAND_MASTER;
+	return !pci_write_config_word(port, PCI_COMMAND, command);
+}
+
 /**
  * iommu_quarantine_cut_off() - the last resort for one device
  * @pdev: the device, kept by the caller from being freed
  *
  * If the operator wants it, no DMA passes the port above the device any more,
- * whatever the IOMMU does.
+ * whatever the IOMMU does, until the device has recovered.
  *
  * Context: any in which configuration space can be accessed; irqs may be off.
  * Return: true if bus mastering of the port is off.
  */
 bool iommu_quarantine_cut_off(struct pci_dev *pdev)
 {
-	struct pci_dev *port = pci_upstream_bridge(pdev) ?: pdev;
-	u16 command;
+	struct pci_dev *port = cut_off_port(pdev);
+	struct quarantine *q;
 
 	if (iommu_quarantine_last_resort() != IOMMU_LAST_RESORT_BUSMASTER)
 		return false;
-	if (pci_read_config_word(port, PCI_COMMAND, &command) ||
-	    PCI_POSSIBLE_ERROR(command) ||
-	    pci_write_config_word(port, PCI_COMMAND,
-				  command & ~PCI_COMMAND_MASTER))
-		return false;
+	scoped_guard(raw_spinlock_irqsave, &cut_off_lock) {
+		if (!port_set_master(port, false))
+			return false;
+		cut_offs++;
+		guard(rcu)();
+		q = quarantine_find(&pdev->dev);
+		if (q)
+			WRITE_ONCE(q->cut_off, true);
+	}
 	pci_emerg(port, "iommu-quarantine: bus mastering turned off, neither %s nor its IOMMU answered\n",
 		  pci_name(pdev));
 	return true;
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_cut_off);
+
+/* Is anybody below @port cut off? */
+static bool cut_off_below(struct pci_dev *port)
+{
+	struct quarantine *q;
+	unsigned long key;
+	bool found = false;
+
+	for (key = 0; !found && (q = quarantine_next(&key)); key++) {
+		scoped_guard(rcu)
+			found = READ_ONCE(q->cut_off) &&
+				quarantine_state(q) != Q_RELEASED &&
+				cut_off_port(to_pci_dev(q->dev)) == port;
+		quarantine_put(q);
+	}
+	return found;
+}
+
+/**
+ * quarantine_reopen() - a device that may have been cut off has recovered
+ * @q: its state
+ *
+ * The port forwards again, unless somebody else below it is cut off still. What has no
+ * port is the business of its driver, as after any reset.
+ *
+ * Context: process.
+ */
+void quarantine_reopen(struct quarantine *q)
+{
+	struct pci_dev *port = cut_off_port(to_pci_dev(q->dev));
+	unsigned int seen;
+
+	if (!xchg(&q->cut_off, false) || port == to_pci_dev(q->dev))
+		return;
+	do {
+		seen = READ_ONCE(cut_offs);
+		if (cut_off_below(port))
+			return;
+		scoped_guard(raw_spinlock_irqsave, &cut_off_lock)
+			if (seen == cut_offs && port_set_master(port, true))
+				pci_info(port, "iommu-quarantine: bus mastering turned on again\n");
+	} while (seen != READ_ONCE(cut_offs));
+}
 
 /**
  * iommu_quarantine_unprotected() - a flush returns without protection

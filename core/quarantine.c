@@ -651,6 +651,7 @@ void iommu_quarantine_reattached(struct device *dev)
 	}
 	if (!quarantine_move(q, Q_RECOVERING, Q_HEALTHY))
 		return;
+	quarantine_reopen(q);
 	trace_iommu_device_recovered(dev, q->backend->name,
 				     iommu_quarantine_epoch(dev));
 	set_bit(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events);

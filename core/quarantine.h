@@ -81,6 +81,7 @@ struct quarantine_proof {
  * @condemned: broken when it was released, or reported since; the next device
  *	of this address starts in quarantine unless @proof holds for it
  * @left_blocked: it was in the blocking domain when it left its group
+ * @cut_off: bus mastering is off at the port above it
  * @lock: protects @in_reset, @reset_failed and @proof
  * @in_reset: reset brackets of drivers/pci that are open
  * @reset_failed: one of the brackets had an error
@@ -119,6 +120,7 @@ struct quarantine {
 	bool has_sysfs;
 	bool condemned;
 	bool left_blocked;
+	bool cut_off;
 
 	spinlock_t lock;	/* of what follows */
 	unsigned int in_reset;
@@ -162,16 +164,21 @@ void quarantine_proof_asleep(struct pci_dev *pdev,
 			     struct quarantine_proof *proof);
 void quarantine_proof_frozen(struct pci_dev *pdev, bool mark,
 			     struct quarantine_proof *proof);
+void quarantine_proof_narrow(struct pci_dev *pdev,
+			     struct quarantine_proof *proof);
 int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
+void quarantine_bracket_narrow(struct quarantine *q, struct pci_dev *pdev);
 void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 			      int rc);
 bool quarantine_answers(struct pci_dev *pdev);
 void quarantine_vfs_open(struct pci_dev *pf);
 void quarantine_vfs_close(struct pci_dev *pf, int rc);
-void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev);
+void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev, int rc);
 bool quarantine_proof_holds(struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
+
+void quarantine_reopen(struct quarantine *q);
 
 u64 quarantine_counter(enum iommu_quarantine_counter counter);
 

@@ -1262,6 +1262,8 @@ MUTANTS = [
     ("amd-silence-does-not-panic", AMD,
      r"if \(iommu_quarantine_last_resort\(\) == IOMMU_LAST_RESORT_PANIC\)", "if (false)",
      "silent_panic", "panicked", ("amd",)),
+    ("port-stays-shut", CORE + "quarantine.c", r"\tquarantine_reopen\(q\);\n", "",
+     "silent_busmaster", "port-works-again", ("amd",)),
     ("vfio-owner-not-told", CORE + "vfio.c", r"\t\teventfd_signal\(eventfd->ctx\);\n", "\t\t;\n",
      "vfio_reset", "owner-told", ("amd",)),
     # A reset that says 0 is taken for one: only the first invalidation, which is not

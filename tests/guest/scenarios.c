@@ -2443,15 +2443,18 @@ static bool port_is_master(struct device *d)
 
 /*
  * C1, last_resort=busmaster: what needs no queue, the port above the device
- * stops forwarding. The model does not look at that bit, so the test does.
- * Red: plain.
+ * stops forwarding. The model does not look at that bit, so the test does. Once the
+ * IOMMU answers again and the device was reset it forwards again, where an IOMMU is
+ * not given up for good. Red: plain, port-stays-shut.
  */
 static void s_silent_busmaster(void)
 {
 	struct job *job;
+	u32 page;
 
 	require(port_is_master(&dev_a) && port_is_master(&dev_b), "ports-are-masters", "both");
 	begin();
+	page = map_with_ats(&dev_b, 1);
 	job = silence();
 	lost_on_purpose();
 	unmap_wait(job);
@@ -2461,6 +2464,13 @@ static void s_silent_busmaster(void)
 	check_ge(stat_of("lost "), 1, "loss-counted");
 	check_eq(broken_count(&dev_a) - base_a, 1, "broken-count");
 	check_eq(broken_count(&dev_b) - base_b, 0, "neighbour-broken-count");
+	if (opt.vendor == INTEL)
+		return;
+	ctl_write(&dev_a, CTL_FLAGS, 0);
+	unmap(CPU_CULPRIT, page, 1, 0);
+	check_eq((u64)-flr(&dev_a), 0, "flr");
+	check_recovered(&dev_a);
+	check(port_is_master(&dev_a), "port-works-again", "above %s", dev_a.bdf);
 }
 
 /* C1, last_resort=panic, the default. Needs the graft. Red: amd-silence-does-not-panic. */
