@@ -29,12 +29,17 @@ static int fail_device(struct device *dev)
 
 	if (!q)
 		return -ENODEV;
-	if (!q->backend->pretend)
-		ret = -EOPNOTSUPP;
-	else if (!should_fail(&fail_ats, 1))
-		ret = -EAGAIN;
-	else
-		ret = q->backend->pretend(dev);
+	/* The IOMMU's half of it is there as long as its release waits for us */
+	scoped_guard(mutex, &q->busy) {
+		if (quarantine_state(q) == Q_RELEASED)
+			ret = -ENODEV;
+		else if (!q->backend->pretend)
+			ret = -EOPNOTSUPP;
+		else if (!should_fail(&fail_ats, 1))
+			ret = -EAGAIN;
+		else
+			ret = q->backend->pretend(dev);
+	}
 	quarantine_put(q);
 	return ret;
 }
@@ -65,10 +70,7 @@ VISIBLE_IF_KUNIT ssize_t quarantine_fault_write(struct file *file,
 	pdev = pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
 	if (!pdev)
 		return -ENODEV;
-	/* What is being removed is not looked at */
-	device_lock(&pdev->dev);
 	ret = fail_device(&pdev->dev);
-	device_unlock(&pdev->dev);
 	pci_dev_put(pdev);
 	return ret ?: len;
 }
