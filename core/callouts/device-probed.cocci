@@ -11,3 +11,15 @@ identifier dev, ops;
 +	iommu_quarantine_probed(dev);
  	return 0;
  }
+
+// The same for those that were there before their IOMMU.
+@@
+identifier dev, ops;
+@@
+ iommu_group_do_probe_finalize(struct device *dev)
+ {
+ 	...
+ 	if (ops->probe_finalize)
+ 		ops->probe_finalize(dev);
++	iommu_quarantine_probed(dev);
+ }
