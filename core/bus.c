@@ -72,24 +72,27 @@ static bool is_next_to(struct pci_dev *pdev, struct pci_dev *bridge)
 	return pdev->bus == bridge->subordinate && !pdev->is_virtfn;
 }
 
-static void close_deferred(struct quarantine *q, struct pci_dev *pdev)
+static void close_deferred(struct quarantine *q, struct pci_dev *pdev, int rc)
 {
 	lockdep_assert_held(&q->busy);
 
 	for (; q->deferred; q->deferred--) {
 		q->bus_brackets--;
-		quarantine_bracket_close(q, pdev, 0);
+		quarantine_bracket_close(q, pdev, rc);
 	}
 }
 
-/* Process context. The device has been restored, or nobody does that. */
-void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev)
+/*
+ * Process context. The device is about to be restored, or nobody does that. @rc is not
+ * 0 where somebody may have written into it since: that would look like a reset.
+ */
+void quarantine_close_deferred(struct quarantine *q, struct pci_dev *pdev, int rc)
 {
 	if (!READ_ONCE(q->deferred))
 		return;
 	guard(mutex)(&q->busy);
 	if (quarantine_state(q) != Q_RELEASED)
-		close_deferred(q, pdev);
+		close_deferred(q, pdev, rc);
 }
 
 static void bus_open(struct quarantine *q, struct pci_dev *bridge, int unused)
@@ -97,9 +100,9 @@ static void bus_open(struct quarantine *q, struct pci_dev *bridge, int unused)
 	struct pci_dev *pdev = to_pci_dev(q->dev);
 	int ret;
 
-	/* Left by a reset after which nobody has restored the device */
+	/* Left by a reset after which nobody has restored the device; this one is proof */
 	if (q->deferred == q->bus_brackets)
-		close_deferred(q, pdev);
+		close_deferred(q, pdev, -ECANCELED);
 	WRITE_ONCE(q->slept, false);
 	ret = quarantine_bracket_open(q, pdev, NULL);
 	if (ret)
@@ -127,15 +130,17 @@ static void bus_begin(struct quarantine *q, struct pci_dev *bridge, int unused)
 {
 	struct pci_dev *pdev = to_pci_dev(q->dev);
 
+	WRITE_ONCE(q->in_recovery, true);
 	WRITE_ONCE(q->lost_master, pdev->is_busmaster &&
 		   !quarantine_answers(pdev));
 }
 
 static void bus_end(struct quarantine *q, struct pci_dev *bridge, int unused)
 {
+	WRITE_ONCE(q->in_recovery, false);
 	WRITE_ONCE(q->lost_master, false);
 	if (q->deferred)
-		close_deferred(q, to_pci_dev(q->dev));
+		close_deferred(q, to_pci_dev(q->dev), 0);
 }
 
 static void quarantine_walk(struct pci_dev *top, bus_match *match, bus_fn *fn, int rc)
@@ -246,12 +251,34 @@ void iommu_quarantine_restoring(struct pci_dev *pdev)
 	 */
 	if ((READ_ONCE(q->deferred) || READ_ONCE(q->slept)) &&
 	    (!pdev->is_virtfn || quarantine_answers(pdev))) {
-		quarantine_close_deferred(q, pdev);
+		quarantine_close_deferred(q, pdev, 0);
 		power_back(q, pdev);
 	}
 	quarantine_put(q);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_restoring);
+
+/**
+ * iommu_quarantine_slot_reset() - a driver is to be told that its device was reset
+ * @pdev: the device
+ *
+ * Called by pcie_do_recovery() before error_handlers.slot_reset(), as many drivers
+ * enable their device there before they restore it. Ports are told before what is below
+ * them, so it can be reached; if not, pci_restore_state() comes later.
+ *
+ * Context: process.
+ */
+void iommu_quarantine_slot_reset(struct pci_dev *pdev)
+{
+	struct quarantine *q = quarantine_get(&pdev->dev);
+
+	if (!q)
+		return;
+	if (READ_ONCE(q->deferred) && quarantine_answers(pdev))
+		quarantine_close_deferred(q, pdev, 0);
+	quarantine_put(q);
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_slot_reset);
 
 /**
  * iommu_quarantine_restored() - the state of a device has been restored
@@ -266,12 +293,17 @@ void iommu_quarantine_restored(struct pci_dev *pdev)
 {
 	struct quarantine *q;
 	unsigned long key;
+	bool vf;
 
 	if (!pdev->is_physfn || !iommu_quarantine_enabled())
 		return;
 	for (key = 0; (q = quarantine_next(&key)); key++) {
-		if (is_vf_of(to_pci_dev(q->dev), pdev))
-			quarantine_close_deferred(q, to_pci_dev(q->dev));
+		/* Once it is released its device lasts as long as readers of RCU */
+		scoped_guard(rcu)
+			vf = quarantine_state(q) != Q_RELEASED &&
+			     is_vf_of(to_pci_dev(q->dev), pdev);
+		if (vf)
+			quarantine_close_deferred(q, to_pci_dev(q->dev), 0);
 		quarantine_put(q);
 	}
 }
@@ -362,7 +394,7 @@ static void vf_power_back(struct quarantine *q, struct pci_dev *pf, int unused)
 	struct pci_dev *pdev = to_pci_dev(q->dev);
 
 	if (q->deferred && quarantine_answers(pdev))
-		close_deferred(q, pdev);
+		close_deferred(q, pdev, 0);
 }
 
 static void power_down(struct pci_dev *pdev, bool image)
@@ -412,6 +444,47 @@ void iommu_quarantine_freeze(struct pci_dev *pdev)
 	power_down(pdev, true);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_freeze);
+
+/* It is in a low-power state, by its own word: nothing has reset it since it went there */
+static bool is_asleep(struct pci_dev *pdev)
+{
+	u16 pmcsr;
+
+	return pdev->pm_cap &&
+	       !pci_read_config_word(pdev, pdev->pm_cap + PCI_PM_CTRL, &pmcsr) &&
+	       !PCI_POSSIBLE_ERROR(pmcsr) && pmcsr & PCI_PM_CTRL_STATE_MASK;
+}
+
+static void power_wake(struct quarantine *q, struct pci_dev *pdev)
+{
+	guard(mutex)(&q->busy);
+	if (quarantine_state(q) == Q_RELEASED || !is_asleep(pdev))
+		return;
+	quarantine_proof_narrow(pdev, &q->asleep);
+	if (q->deferred)
+		quarantine_bracket_narrow(q, pdev);
+}
+
+/**
+ * iommu_quarantine_power_wake() - a device is about to be set to D0
+ * @pdev: the device
+ * @locked: pci_bus_sem is held; then nothing is done
+ *
+ * In D3hot configuration space can be written, and VFIO lets its user do so. What is
+ * clear in a device that still sleeps was not cleared by a reset, and proves none.
+ *
+ * Context: process.
+ */
+void iommu_quarantine_power_wake(struct pci_dev *pdev, bool locked)
+{
+	struct quarantine *q = locked ? NULL : quarantine_get(&pdev->dev);
+
+	if (!q)
+		return;
+	power_wake(q, pdev);
+	quarantine_put(q);
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_wake);
 
 /**
  * iommu_quarantine_power_up() - a device may be back in D0

@@ -136,11 +136,12 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
  * iommu_quarantine_may_ask() - can a device answer an invalidation that it is not owed?
  * @dev: a PCI device
  *
- * One that was pulled out cannot, nor one behind a link that is down until an error is
- * dealt with, which resets it. One that sleeps need not: in D1 to D3 a function may
- * initiate no requests but PME messages (PCIe Base Specification, 5.3.1 [unverified]).
- * That its configuration space reads as all ones is no reason: it may be back before the
- * next attach, with all that it holds.
+ * One that was pulled out cannot, nor one behind a link that is down until the recovery
+ * from an error is over, which resets it. Where that failed the PCI core calls the link
+ * frozen for good, but the device may be in service again. One that sleeps need not: in
+ * D1 to D3 a function may initiate no requests but PME messages (PCIe Base
+ * Specification, 5.3.1 [unverified]). That its configuration space reads as all ones is
+ * no reason: it may be back before the next attach, with all that it holds.
  *
  * Context: any.
  * Return: false for these, and where no device is fenced.
@@ -148,12 +149,17 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
 bool iommu_quarantine_may_ask(struct device *dev)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
-
 	/* A virtual function may sit on a bus where nobody is told of its link */
-	return iommu_quarantine_enabled() &&
-	       !pci_channel_offline(pci_physfn(pdev)) &&
-	       (pdev->current_state == PCI_D0 ||
-		pdev->current_state == PCI_UNKNOWN);
+	struct pci_dev *pf = pci_physfn(pdev);
+	struct quarantine *q;
+
+	if (!iommu_quarantine_enabled() || pci_dev_is_disconnected(pf) ||
+	    (pdev->current_state != PCI_D0 &&
+	     pdev->current_state != PCI_UNKNOWN))
+		return false;
+	guard(rcu)();
+	q = quarantine_find(dev);
+	return !pci_channel_offline(pf) || (q && !READ_ONCE(q->in_recovery));
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_may_ask);
 

@@ -93,6 +93,7 @@ struct quarantine_proof {
  * @bus_brackets: brackets that resets of whole buses and D3 have opened, bus.c
  * @deferred: those of them whose reset is over, but not the restoring of what
  *	is above the device, and those of D3
+ * @in_recovery: pcie_do_recovery() of a port above it is at work; read without the lock
  * @lost_master: it was a bus master when its link was found down, so it is one
  *	until it is reset, whatever its driver does meanwhile; read without the lock
  * @slept: it was in service when it went to sleep, and @asleep was sampled then;
@@ -131,6 +132,7 @@ struct quarantine {
 	struct mutex busy;	/* of what follows */
 	unsigned int bus_brackets;
 	unsigned int deferred;
+	bool in_recovery;
 	bool lost_master;
 	bool slept;
 	struct quarantine_proof asleep;

@@ -196,6 +196,23 @@ static void proof_assume(struct quarantine *q, struct pci_dev *pdev,
 }
 
 /**
+ * quarantine_proof_narrow() - take out of a proof what is clear already
+ * @pdev: the device, which was not reset since
+ * @proof: what was sampled of it; nothing is left if it does not answer
+ *
+ * Context: process.
+ */
+void quarantine_proof_narrow(struct pci_dev *pdev, struct quarantine_proof *proof)
+{
+	struct quarantine_proof now;
+
+	proof_sample(pdev, &now, 0);
+	proof->command &= now.command;
+	proof->msix &= now.msix;
+	proof->ats &= now.ats;
+}
+
+/**
  * quarantine_proof_leave() - mark a device that is being removed
  * @pdev: the device
  * @proof: what has to be clear in a device that was reset since
@@ -256,6 +273,18 @@ int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 		}
 	}
 	return ret;
+}
+
+/* Nothing has reset the device since its brackets were opened */
+void quarantine_bracket_narrow(struct quarantine *q, struct pci_dev *pdev)
+{
+	struct quarantine_proof proof;
+
+	scoped_guard(spinlock, &q->lock)
+		proof = q->proof;
+	quarantine_proof_narrow(pdev, &proof);
+	scoped_guard(spinlock, &q->lock)
+		q->proof = proof;
 }
 
 void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
@@ -320,8 +349,11 @@ int iommu_quarantine_reset_prepare(struct pci_dev *pdev, bool probe)
 	quarantine_vfs_open(pdev);
 	q = quarantine_get(&pdev->dev);
 	if (q) {
-		/* A bus reset after which nobody has restored the device */
-		quarantine_close_deferred(q, pdev);
+		/*
+		 * Nobody has restored the device, and the PCI core has written into
+		 * Command since: this reset is the proof, or none.
+		 */
+		quarantine_close_deferred(q, pdev, -ECANCELED);
 		/* Not what it was: the PCI core writes into Command before a reset */
 		WRITE_ONCE(q->slept, false);
 		ret = quarantine_bracket_open(q, pdev, NULL);

@@ -401,23 +401,36 @@ static void iq_body_leaves_unseen(struct kunit *test)
 
 /*
  * Its link is down until an error is dealt with: that it does not answer is no fault of
- * its own. For suites of drivers that would not ask it either.
+ * its own. For suites of drivers that would not ask it either. A recovery that has
+ * failed leaves it frozen, but it may be back in service: it is asked as ever.
  */
 static void __maybe_unused iq_leaves_frozen(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct iommu_group *group = iommu_group_get(iq_device(d));
+	struct pci_dev *port = iq_port(test, false);
 	int asked = atomic_read(&d->asked);
 
 	KUNIT_ASSERT_NOT_NULL(test, group);
+	iommu_quarantine_recovery_begin(port);
 	d->pdev->error_state = pci_channel_io_frozen;
 	WRITE_ONCE(d->gone, true);
 	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
 	WRITE_ONCE(d->gone, false);
-	d->pdev->error_state = pci_channel_io_normal;
 	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	iommu_quarantine_recovery_end(port);
 	iq_expect_state(test, d, "healthy");
 	iommu_group_release_dma_owner(group);
+	iq_expect_in_service(test, d);
+
+	WRITE_ONCE(d->mute, true);
+	KUNIT_EXPECT_EQ(test, iommu_group_claim_dma_owner(group, test), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	iq_await_state(test, d, "quarantined");
+	iommu_group_release_dma_owner(group);
+	d->pdev->error_state = pci_channel_io_normal;
+	iq_recover(test, d);
 	iq_expect_in_service(test, d);
 	iommu_group_put(group);
 }
@@ -1033,6 +1046,89 @@ static void iq_body_power_asleep_stale(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+#define IQ_PM_CAP	0x60
+
+/* As VFIO lets a user do it: in D3hot configuration space can be written */
+static void iq_forge(struct iq_dev *d, bool reset)
+{
+	d->pdev->pm_cap = IQ_PM_CAP;
+	d->cfg[IQ_PM_CAP + PCI_PM_CTRL] = (__force u8)PCI_D3hot;
+	if (reset)
+		iq_power_cycle(d);
+	pci_write_config_word(d->pdev, PCI_COMMAND, 0);
+	iommu_quarantine_power_wake(d->pdev, true);
+	iommu_quarantine_power_wake(d->pdev, false);
+	d->cfg[IQ_PM_CAP + PCI_PM_CTRL] = 0;
+	d->pdev->pm_cap = 0;
+}
+
+/*
+ * What was cleared in a device while it slept is no reset, be it broken before or found
+ * dead in its sleep. One whose power was cut says itself that it sleeps no more.
+ */
+static void iq_body_power_forged(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		bool asleep = i & 1, reset = i & 2;
+
+		pci_set_master(d->pdev);
+		if (!asleep)
+			iq_break_and_wait(test, d);
+		iq_fall_asleep(d, false);
+		if (asleep)
+			iq_break_and_wait(test, d);
+		iq_forge(d, reset);
+		WRITE_ONCE(d->mute, false);
+		if (reset)
+			WRITE_ONCE(d->fenced, false);
+		d->pdev->current_state = PCI_D0;
+		KUNIT_EXPECT_EQ(test, iommu_quarantine_power_up(d->pdev, false, 0), 0);
+		iq_await_state(test, d, reset ? "healthy" : "quarantined");
+		iq_settle(d);
+		if (!reset) {
+			iq_expect_shut_out(test, d);
+			iq_recover(test, d);
+		}
+		pci_restore_state(d->pdev);
+		iq_expect_in_service(test, d);
+	}
+}
+
+/*
+ * It never went to sleep, so nobody wakes it up; later the PCI core writes into Command
+ * before a reset, which then does nothing.
+ */
+static void iq_body_power_refused(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct pci_dev *port = iq_port(test, false);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pci_set_master(d->pdev);
+		iq_break_and_wait(test, d);
+		iommu_quarantine_power_down(d->pdev, false);
+		iq_expect_state(test, d, "resetting");
+		WRITE_ONCE(d->mute, false);
+		pci_write_config_word(d->pdev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+		if (i) {
+			iommu_quarantine_bus_prepare(port);
+			KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+		} else {
+			KUNIT_EXPECT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+			iommu_quarantine_reset_done(d->pdev, false, 0);
+		}
+		iq_settle(d);
+		iq_expect_state(test, d, "quarantined");
+		iq_expect_shut_out(test, d);
+		iq_recover(test, d);
+		iq_expect_in_service(test, d);
+	}
+}
+
 /*
  * An image of the memory is made: the machine goes on as it was, or it is off and on
  * again. Then firmware and another kernel have had the device, perhaps one of its
@@ -1166,6 +1262,35 @@ static void iq_body_bus_restoring(struct kunit *test)
 	for (i = 0; i < IQ_DEVS; i++)
 		iommu_quarantine_restoring(iq_the(test, i)->pdev);
 	iq_await_state(test, d, "healthy");
+	for (i = 0; i < IQ_DEVS; i++)
+		iq_expect_in_service(test, iq_the(test, i));
+}
+
+/* A driver is told of the reset, enables its device, and restores it only then */
+static void iq_body_bus_slot_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct pci_dev *port = iq_port(test, true);
+	int i;
+
+	iq_break_and_wait(test, d);
+	pci_set_master(d->pdev);
+	iommu_quarantine_bus_prepare(port);
+	KUNIT_EXPECT_EQ(test, iommu_quarantine_bus_done(port, 0), 0);
+	/* What is above it cannot be passed yet */
+	d->gone = true;
+	iommu_quarantine_slot_reset(d->pdev);
+	iq_expect_state(test, d, "resetting");
+	d->gone = false;
+	iq_do_flr(d);
+	WRITE_ONCE(d->fenced, false);
+	iommu_quarantine_slot_reset(d->pdev);
+	pci_write_config_word(d->pdev, PCI_COMMAND,
+			      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	iommu_quarantine_restoring(d->pdev);
+	iq_await_state(test, d, "healthy");
+	iommu_quarantine_recovery_end(port);
+	iq_port_gone(test);
 	for (i = 0; i < IQ_DEVS; i++)
 		iq_expect_in_service(test, iq_the(test, i));
 }

@@ -172,10 +172,12 @@ void iommu_quarantine_bus_prepare(struct pci_dev *bridge);
 int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc);
 void iommu_quarantine_restoring(struct pci_dev *pdev);
 void iommu_quarantine_restored(struct pci_dev *pdev);
+void iommu_quarantine_slot_reset(struct pci_dev *pdev);
 void iommu_quarantine_recovery_begin(struct pci_dev *bridge);
 void iommu_quarantine_recovery_end(struct pci_dev *bridge);
 void iommu_quarantine_power_down(struct pci_dev *pdev, bool locked);
 void iommu_quarantine_freeze(struct pci_dev *pdev);
+void iommu_quarantine_power_wake(struct pci_dev *pdev, bool locked);
 int iommu_quarantine_power_up(struct pci_dev *pdev, bool locked, int rc);
 
 #else /* !CONFIG_IOMMU_QUARANTINE */
@@ -238,6 +240,10 @@ static inline void iommu_quarantine_restored(struct pci_dev *pdev)
 {
 }
 
+static inline void iommu_quarantine_slot_reset(struct pci_dev *pdev)
+{
+}
+
 static inline void iommu_quarantine_recovery_begin(struct pci_dev *bridge)
 {
 }
@@ -252,6 +258,11 @@ static inline void iommu_quarantine_power_down(struct pci_dev *pdev,
 }
 
 static inline void iommu_quarantine_freeze(struct pci_dev *pdev)
+{
+}
+
+static inline void iommu_quarantine_power_wake(struct pci_dev *pdev,
+					       bool locked)
 {
 }
 
