@@ -435,11 +435,17 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
 	if (!wait->start || wait->ites != unit->ites) {
 		wait->start = now;
 		wait->ites = unit->ites;
+		wait->late = false;
 	}
 	if (now - wait->start > VTD_WAIT_LONG_NS)
 		iommu_quarantine_wait_for_hardware();
-	return now - wait->start > iommu_quarantine_wait_bound(VTD_WAIT_BOUND_NS) ?
-		-EIO : rc;
+	if (now - wait->start <= iommu_quarantine_wait_bound(VTD_WAIT_BOUND_NS))
+		return rc;
+	/* The caller looks once more: this CPU may have been stopped since it last did */
+	if (wait->late)
+		return -EIO;
+	wait->late = true;
+	return rc;
 }
 
 /**
@@ -735,6 +741,8 @@ int __intel_quarantine_settle(struct intel_iommu *iommu, struct qi_desc *desc,
 	unsigned int i;
 	int sid, state;
 
+	if (!iommu_quarantine_enabled())
+		return rc;
 	if (rc == -EIO) {
 		vtd_give_up(iommu, desc, count);
 		return rc;

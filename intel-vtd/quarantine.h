@@ -21,12 +21,14 @@
  * @ites: timeouts that the hardware had reported at @start
  * @polls: polls so far
  * @dropped: an invalidation of this submission was held back or aborted
+ * @late: the last look was past the bound
  */
 struct intel_quarantine_wait {
 	u64 start;
 	unsigned int ites;
 	unsigned int polls;
 	bool dropped;
+	bool late;
 };
 
 #ifdef CONFIG_IOMMU_QUARANTINE_INTEL
