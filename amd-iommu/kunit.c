@@ -1460,6 +1460,20 @@ static void amd_test_pri(struct kunit *test)
 	iommu_sva_unbind_device(bond);
 }
 
+/* As soon as somebody does not answer, so much is queued that it is overwritten */
+static void amd_will_fill(struct kunit *test)
+{
+	struct iommu_cmd *fill;
+	int i;
+
+	fill = kunit_kcalloc(test, CMD_BUFFER_ENTRIES, sizeof(*fill), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fill);
+	for (i = 0; i < CMD_BUFFER_ENTRIES; i++)
+		amd_quarantine_build_inv_dte(&fill[i], 0xfff8);
+	/* The commands before it, see amd_step() */
+	smp_store_release(&the_hw(test)->fill, fill);
+}
+
 /*
  * What a CPU had queued is overwritten before it can verify it: all are asked,
  * and with every PASID that they have.
@@ -1470,24 +1484,18 @@ static void amd_test_overwritten(struct kunit *test)
 	struct iq_dev *o = iq_the(test, IQ_OTHER);
 	struct amd_hw *hw = the_hw(test);
 	struct iommu_sva *bond;
-	struct iommu_cmd *fill;
-	unsigned int asked, i;
+	unsigned int asked;
 	u32 pasid;
 
 	if (IQ_NO_SVA)
 		kunit_skip(test, "this kernel has no SVA on x86");
-	fill = kunit_kcalloc(test, CMD_BUFFER_ENTRIES, sizeof(*fill), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, fill);
-	for (i = 0; i < CMD_BUFFER_ENTRIES; i++)
-		amd_quarantine_build_inv_dte(&fill[i], 0xfff8);
 	KUNIT_ASSERT_EQ(test, iq_plug_pasids(o), 0);
 	bond = iq_bind(test, o);
 	pasid = iommu_sva_get_pasid(bond);
 	hw->when = EVENT_NEVER;
 	hw->timeout_ns = HW_LONG_NS;
 	asked = READ_ONCE(hw->of_pasid[pasid]);
-	/* The commands before it, see amd_step() */
-	smp_store_release(&hw->fill, fill);
+	amd_will_fill(test);
 	iq_break(test, d);
 	KUNIT_EXPECT_NULL(test, READ_ONCE(hw->fill));
 	KUNIT_EXPECT_GT_MSG(test, READ_ONCE(hw->of_pasid[pasid]), asked,
@@ -1523,6 +1531,60 @@ static void amd_test_slow_answer(struct kunit *test)
 	WRITE_ONCE(hw->slow, 0);
 	iq_recover(test, d);
 	iq_expect_in_service(test, d);
+}
+
+/*
+ * C4, C5: one that answered went to sleep, and would not answer any more. Then somebody
+ * else takes long to answer: what was asked before that is not asked again.
+ */
+static void amd_test_asleep(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	struct amd_hw *hw = the_hw(test);
+	int asked;
+
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	asked = atomic_read(&d->asked);
+	d->pdev->current_state = PCI_D3cold;
+	WRITE_ONCE(d->mute, true);
+	WRITE_ONCE(hw->slow, o->sid);
+	KUNIT_EXPECT_EQ(test, iq_flush(o), 0);
+	WRITE_ONCE(hw->slow, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	KUNIT_EXPECT_EQ(test, hw->timeouts, 0);
+	WRITE_ONCE(d->mute, false);
+	d->pdev->current_state = PCI_D0;
+	iq_expect_in_service(test, d);
+	iq_expect_in_service(test, o);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	KUNIT_EXPECT_EQ(test, iq_count(o), 0);
+}
+
+/* The same, and nobody knows any more who was asked: all but who sleeps are */
+static void amd_test_asleep_overwritten(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_dev *o = iq_the(test, IQ_OTHER);
+	int asked = atomic_read(&o->asked);
+	struct amd_hw *hw = the_hw(test);
+
+	o->pdev->current_state = PCI_D3cold;
+	WRITE_ONCE(o->mute, true);
+	hw->when = EVENT_NEVER;
+	hw->timeout_ns = HW_LONG_NS;
+	amd_will_fill(test);
+	iq_break(test, d);
+	KUNIT_EXPECT_NULL(test, READ_ONCE(hw->fill));
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->asked), asked);
+	hw->when = EVENT_BEFORE;
+	WRITE_ONCE(o->mute, false);
+	o->pdev->current_state = PCI_D0;
+	iq_recover(test, d);
+	iq_expect_in_service(test, o);
+	KUNIT_EXPECT_EQ(test, iq_count(o), 0);
 }
 
 /* An event about a device that is not there any more is nobody's */
@@ -1695,6 +1757,8 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_silent_reset),
 	KUNIT_CASE(amd_test_overwritten),
 	KUNIT_CASE(amd_test_slow_answer),
+	KUNIT_CASE(amd_test_asleep),
+	KUNIT_CASE(amd_test_asleep_overwritten),
 	KUNIT_CASE(amd_test_gone),
 	KUNIT_CASE(amd_test_sva),
 	KUNIT_CASE(amd_test_pri),

@@ -312,7 +312,8 @@ static void amd_read_log(struct amd_iommu *iommu)
  * @iommu: the IOMMU
  *
  * Empties it: entries of before, or of the kernel that crashed, are nobody's
- * any more.
+ * any more. So is what it has queued, see amd_take_window(): the command buffer has
+ * started anew just before, and what was queued since is in front of its tail.
  *
  * Context: process; after head and tail were set to 0, logging is still off.
  */
@@ -322,6 +323,9 @@ void amd_quarantine_log_reset(struct amd_iommu *iommu)
 
 	if (!amd_iommu_snp_en)
 		memset(iommu->evt_buf, 0, amd_iommu_evtlog_size);
+	scoped_guard(raw_spinlock_irqsave, &iommu->lock)
+		memset(iommu->cmd_buf + iommu->cmd_buf_tail, 0,
+		       CMD_BUFFER_SIZE - iommu->cmd_buf_tail);
 
 	guard(raw_spinlock_irqsave)(&unit->log_lock);
 	unit->seen = 0;
@@ -415,6 +419,7 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned int events = READ_ONCE(unit->events), polls = 0;
 	u64 last = READ_ONCE(*iommu->cmd_sem), again;
+	u32 head, last_head = 0;
 
 	while (!amd_done(iommu, data)) {
 		udelay(1);
@@ -426,14 +431,21 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 
 		now = ktime_get_mono_fast_ns();
 		sem = READ_ONCE(*iommu->cmd_sem);
-		/* Counted from the last word, whoever it was about */
-		if (sem != last || events != READ_ONCE(unit->events))
-			word = now;
 		/* This clock may go back a little from one CPU to another */
-		if ((s64)(now - word) > (s64)bound)
-			return -EIO;
 		if ((s64)(now - start) < (s64)AMD_ANSWER_NS)
 			continue;
+		/*
+		 * Counted from the last word, whoever it was about. Events may get lost,
+		 * but a head that moves towards the wait is one, if not one that has
+		 * come to the end without storing anything.
+		 */
+		head = readl(iommu->mmio_base + MMIO_CMD_HEAD_OFFSET);
+		if (sem != last || events != READ_ONCE(unit->events) ||
+		    (head != last_head && head != READ_ONCE(iommu->cmd_buf_tail)))
+			word = now;
+		last_head = head;
+		if ((s64)(now - word) > (s64)bound)
+			return -EIO;
 
 		iommu_quarantine_wait_for_hardware();
 		scoped_guard(raw_spinlock_irqsave, &iommu->lock)
@@ -784,11 +796,14 @@ void amd_quarantine_probing(struct amd_iommu *iommu, bool probing)
 /*
  * The device-TLB invalidations behind the wait that stores @from, as they were
  * queued, and who was asked by them: what is on its way is in the command buffer
- * still. Whoever queues one later is held back, as this CPU narrows. Returns
- * what the oldest wait stores that is in the buffer; @newest is what the newest
- * one does.
+ * still. Whoever queues one later is held back, as this CPU narrows. What a wait
+ * before @slow covers was answered in time, so far as is known; a device that sleeps
+ * by now would not answer again, and is not asked for that. @newest is what the
+ * newest wait stores. Returns false if some of it is overwritten, the wait that stores
+ * @slow included.
  */
-static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *newest)
+static bool amd_take_window(struct amd_iommu *iommu, u64 from, u64 slow,
+			    u64 *newest)
 {
 	struct iommu_cmd *cmds = (struct iommu_cmd *)iommu->cmd_buf, *cmd;
 	struct amd_unit *unit = amd_unit(iommu);
@@ -806,6 +821,9 @@ static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *newest)
 	/* Backwards, from the newest to the one that is overwritten next */
 	for (i = 1; i < CMD_BUFFER_ENTRIES; i++) {
 		cmd = &cmds[(tail + CMD_BUFFER_ENTRIES - i) % CMD_BUFFER_ENTRIES];
+		/* Never used, so nothing was overwritten */
+		if (!cmd->data[1])
+			return true;
 		if (cmd->data[1] >> 28 == CMD_COMPL_WAIT) {
 			data = (u64)cmd->data[3] << 32 | cmd->data[2];
 			if ((s64)(data - from) <= 0)
@@ -818,10 +836,12 @@ static u64 amd_take_window(struct amd_iommu *iommu, u64 from, u64 *newest)
 		adev = amd_find(iommu, amd_iotlb_devid(cmd));
 		if (!adev || amd_is_fenced(adev))
 			continue;
+		if ((s64)(oldest - slow) < 0 && !iommu_quarantine_may_ask(adev->dev))
+			continue;
 		amd_suspect(adev);
 		unit->window[unit->nr_window++] = *cmd;
 	}
-	return oldest;
+	return (s64)(oldest - slow) < 0;
 }
 
 /* The hardware may say later than it stores whom it waited for in vain */
@@ -1084,6 +1104,7 @@ void amd_quarantine_narrow(struct amd_iommu *iommu)
 	amd_narrowing_end(iommu, flags);
 }
 
+/* Whoever may have been asked: one that sleeps and does not answer is none of them */
 static void amd_suspect_all(struct amd_iommu *iommu)
 {
 	struct amd_dev *adev;
@@ -1091,7 +1112,8 @@ static void amd_suspect_all(struct amd_iommu *iommu)
 
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff))
-		amd_suspect(adev);
+		if (iommu_quarantine_may_ask(adev->dev))
+			amd_suspect(adev);
 }
 
 /* A wait has completed, but too late to be an answer. RCU read section. */
@@ -1099,7 +1121,7 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 {
 	struct amd_unit *unit = amd_unit(iommu);
 	unsigned long flags;
-	u64 oldest, newest, from;
+	u64 newest, from;
 
 	amd_fence_all(iommu);
 	while (!amd_narrowing_begin(iommu, &flags)) {
@@ -1112,9 +1134,8 @@ static void amd_verify_window(struct amd_iommu *iommu, u64 to)
 	if ((s64)(unit->verified - to) < 0 || READ_ONCE(unit->missed)) {
 		/* Each wait takes an entry: none in the buffer is older */
 		from = amd_slow_from(iommu, to);
-		oldest = amd_take_window(iommu, from - CMD_BUFFER_ENTRIES, &newest);
-		/* Overwritten: who was asked before it nobody knows any more */
-		if ((s64)(oldest - from) >= 0) {
+		/* Else who was asked before it nobody knows any more */
+		if (!amd_take_window(iommu, from - CMD_BUFFER_ENTRIES, from, &newest)) {
 			unit->overwritten = true;
 			amd_suspect_all(iommu);
 		}
@@ -1135,14 +1156,15 @@ static void amd_give_up(struct amd_iommu *iommu)
 	unsigned long key, flags;
 	struct amd_dev *adev;
 	unsigned int accused;
-	u64 newest;
+	u64 newest, sem;
 
 	amd_declare_lost(iommu);
 	/* Who narrows meets lost as well, and ends */
 	while (!amd_narrowing_begin(iommu, &flags))
 		cpu_relax();
 	/* The buffer stands still: what was not completed was not answered */
-	amd_take_window(iommu, READ_ONCE(*iommu->cmd_sem), &newest);
+	sem = READ_ONCE(*iommu->cmd_sem);
+	amd_take_window(iommu, sem, sem, &newest);
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff)) {
 		if (atomic_read(&adev->state) == AMD_HEALTHY || !amd_cut_off(adev))
@@ -1198,8 +1220,13 @@ int __amd_quarantine_settle(struct amd_iommu *iommu, u64 data, int polls)
 	unsigned int events = READ_ONCE(unit->events);
 	bool slow = polls >= AMD_QUARANTINE_ANSWER_POLLS;
 
-	/* Without a device that has ATS there is nothing to protect from */
-	if (!iommu_quarantine_enabled() || !READ_ONCE(unit->window))
+	/*
+	 * Without a device that has ATS there is nothing to protect from. Nor is any
+	 * asked while the IOMMU is set up after the machine slept, and the clock, by
+	 * which all bounds here are measured, stands still.
+	 */
+	if (!iommu_quarantine_enabled() || !READ_ONCE(unit->window) ||
+	    timekeeping_suspended)
 		return polls;
 
 	guard(rcu)();
