@@ -31,6 +31,9 @@
 #define SMMU_ALIAS		0xff00
 #define SMMU_ALIASES		70
 
+/* No command at all */
+#define SMMU_ILLEGAL		0xee
+
 /* A command queue with its registers: CONS, PROD, GERROR, GERRORN */
 struct hw_queue {
 	struct arm_smmu_queue *q;
@@ -73,6 +76,7 @@ struct smmu_hw {
 	bool silent;			/* consumes nothing, says nothing */
 	bool falls_silent;		/* ... from the next timeout on */
 	bool falls_silent_later;	/* ... once it has gone on after it */
+	unsigned int aborts;		/* fetches of SMMU_ILLEGAL that fail before */
 	/* what it has done */
 	bool raised;			/* that, and nobody has come yet */
 	bool crowded;			/* ... and others are to queue meanwhile */
@@ -274,6 +278,11 @@ static bool hw_command(struct smmu_hw *hw, struct hw_queue *hq, u32 cons)
 		    the_smmu.options & ARM_SMMU_OPT_MSIPOLL)
 			WRITE_ONCE(*(u32 *)entry, 0);
 		return true;
+	case SMMU_ILLEGAL:
+		hw_stop(hw, hq, cons, hw->aborts ? CMDQ_ERR_CERROR_ABT_IDX :
+						   CMDQ_ERR_CERROR_ILL_IDX);
+		hw->aborts -= !!hw->aborts;
+		return false;
 	default:
 		hw->tlbis++;
 		return true;
@@ -743,8 +752,10 @@ static int smmu_produce(void *data)
 	return 0;
 }
 
-static void smmu_producer_start_on(struct kunit *test, struct smmu_producer *p,
-				   unsigned int cpu)
+/* To be woken up. One that waits for another one keeps kthreadd from its CPU. */
+static struct task_struct *smmu_producer_on(struct kunit *test,
+					    struct smmu_producer *p,
+					    unsigned int cpu)
 {
 	struct task_struct *task;
 
@@ -752,14 +763,15 @@ static void smmu_producer_start_on(struct kunit *test, struct smmu_producer *p,
 	task = kthread_create(smmu_produce, p, "iq-producer");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	kthread_bind(task, cpu);
-	wake_up_process(task);
+	return task;
 }
 
 /* On another CPU than this one, on which the caller stays */
 static void smmu_producer_start(struct kunit *test, struct smmu_producer *p)
 {
-	smmu_producer_start_on(test, p, cpumask_any_but(cpu_online_mask,
-							smp_processor_id()));
+	wake_up_process(smmu_producer_on(test, p,
+					 cpumask_any_but(cpu_online_mask,
+							 smp_processor_id())));
 }
 
 /* Two CPUs queue a list each before the hardware goes on; one device is mute */
@@ -857,6 +869,7 @@ static void smmu_test_one_fence(struct kunit *test)
 	struct iq_dev *d = iq_the(test, IQ_BROKEN);
 	struct smmu_producer p[2] = { { .d = d }, { .d = d } };
 	struct smmu_hw *hw = the_hw(test);
+	struct task_struct *task[2];
 	unsigned int cpu, n = 0;
 	u64 fences;
 	int i;
@@ -869,9 +882,14 @@ static void smmu_test_one_fence(struct kunit *test)
 		hw->hold_syncs = 2;
 	migrate_disable();
 	iq_hold_fences(2);
-	for_each_online_cpu(cpu)
-		if (cpu != smp_processor_id() && n < ARRAY_SIZE(p))
-			smmu_producer_start_on(test, &p[n++], cpu);
+	for_each_online_cpu(cpu) {
+		if (cpu == smp_processor_id() || n == ARRAY_SIZE(p))
+			continue;
+		task[n] = smmu_producer_on(test, &p[n], cpu);
+		n++;
+	}
+	for (i = 0; i < ARRAY_SIZE(task); i++)
+		wake_up_process(task[i]);
 	iq_await_held_fences(test, 2);
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		KUNIT_EXPECT_FALSE(test, completion_done(&p[i].done));
@@ -1015,6 +1033,63 @@ static void smmu_test_gerror(struct kunit *test)
 			       reg_get(hw, ARM_SMMU_GERRORN)), BIT(2));
 	reg_set(hw, ARM_SMMU_GERRORN, reg_get(hw, ARM_SMMU_GERROR));
 	iq_await_state(test, d, "quarantined");
+}
+
+/*
+ * An error that is the driver's, whose irq is this CPU's: it waits with irqs off. No
+ * SMMU is lost by that, and what is behind the command is done.
+ */
+static void smmu_test_illegal(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	int i, answered = atomic_read(&d->answered);
+	struct arm_smmu_cmd cmds[2] = { [1] = atc_inv(d) };
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	quarantine_kunit_wait_bound(5ULL * NSEC_PER_SEC);
+	cmds[0].data[0] = FIELD_PREP(CMDQ_0_OP, SMMU_ILLEGAL);
+	for (i = 0; i < 2; i++) {
+		hw->aborts = i;
+		KUNIT_EXPECT_EQ(test, issue(cmds, ARRAY_SIZE(cmds)), 0);
+		KUNIT_EXPECT_EQ(test, atomic_read(&d->answered), answered + 1 + i);
+		KUNIT_EXPECT_EQ(test, reg_get(hw, ARM_SMMU_GERROR),
+				reg_get(hw, ARM_SMMU_GERRORN));
+	}
+	KUNIT_EXPECT_EQ(test, hw->errors, 3);
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
+	iq_expect_in_service(test, d);
+}
+
+/* The driver comes late to an error that a poller has dealt with: hands off */
+static void smmu_test_skip(struct kunit *test)
+{
+	static const u64 sync[2] = { CMDQ_OP_CMD_SYNC };
+	struct smmu_hw *hw = the_hw(test);
+	u32 at = hw_position(hw_cons(&hw->own));
+	__le64 *entry = hw_entry(&hw->own, at), was = entry[0];
+	u32 cons;
+
+	KUNIT_EXPECT_TRUE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
+						     hw_cons(&hw->own), sync));
+	KUNIT_EXPECT_EQ(test, entry[0], was);
+	hw_stop(hw, &hw->own, at, CMDQ_ERR_CERROR_ILL_IDX);
+	cons = hw_cons(&hw->own);
+	KUNIT_EXPECT_TRUE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
+						     cons ^ 1, sync));
+	KUNIT_EXPECT_EQ(test, entry[0], was);
+	iq_policy(Q_POLICY_OFF);
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
+						      cons, sync));
+	iq_policy(Q_POLICY_QUARANTINE);
+	KUNIT_EXPECT_TRUE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
+						     cons, sync));
+	KUNIT_EXPECT_EQ(test, entry[0], cpu_to_le64(CMDQ_OP_CMD_SYNC));
+	entry[0] = was;
+	reg_set(hw, ARM_SMMU_GERRORN, reg_get(hw, ARM_SMMU_GERROR));
+	hw->own.stopped = false;
+	hw_set_cons(&hw->own, at);
 }
 
 /* What an error's irq does, on a CPU of its own, at the same time as a poller */
@@ -1777,6 +1852,33 @@ static void smmu_test_silent_off(struct kunit *test)
 	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
 }
 
+/* Turned off by the driver, as when the machine is rebooted: nobody waits for long */
+static void smmu_test_turned_off(struct kunit *test)
+{
+	struct arm_smmu_cmd cmd = atc_inv(iq_the(test, IQ_OTHER));
+	struct smmu_quarantine_wait wait = {
+		.full = ktime_get_mono_fast_ns() - 2ULL * NSEC_PER_SEC,
+	};
+	struct smmu_hw *hw = the_hw(test);
+	u32 on = reg_get(hw, ARM_SMMU_CR0ACK);
+
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	quarantine_kunit_wait_bound(5ULL * NSEC_PER_SEC);
+	WRITE_ONCE(hw->silent, true);
+	KUNIT_EXPECT_FALSE(test, smmu_quarantine_drop(&the_smmu, &the_smmu.cmdq,
+						      &wait));
+	reg_set(hw, ARM_SMMU_CR0ACK, on & ~CR0_CMDQEN);
+	KUNIT_EXPECT_EQ(test, issue(&cmd, 1), -ETIMEDOUT);
+	KUNIT_EXPECT_TRUE(test, smmu_quarantine_drop(&the_smmu, &the_smmu.cmdq,
+						     &wait));
+	reg_set(hw, ARM_SMMU_CR0ACK, on);
+	WRITE_ONCE(hw->silent, false);
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->dropped);
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
+	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+}
+
 /* An SMMU that has never had a device with ATS is none of ours */
 static void smmu_test_not_ours(struct kunit *test)
 {
@@ -2008,6 +2110,8 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_asked_alone),
 	KUNIT_CASE(smmu_test_full_queue),
 	KUNIT_CASE(smmu_test_gerror),
+	KUNIT_CASE(smmu_test_illegal),
+	KUNIT_CASE(smmu_test_skip),
 	KUNIT_CASE(smmu_test_two_actors),
 	KUNIT_CASE(smmu_test_scrub),
 	KUNIT_CASE(smmu_test_accused_meanwhile),
@@ -2041,6 +2145,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_silent_full),
 	KUNIT_CASE(smmu_test_silent_reset),
 	KUNIT_CASE(smmu_test_silent_off),
+	KUNIT_CASE(smmu_test_turned_off),
 	KUNIT_CASE(smmu_test_no_ats),
 	KUNIT_CASE(smmu_test_no_check),
 	{}

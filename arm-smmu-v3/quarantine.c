@@ -57,6 +57,9 @@
  */
 #define SMMU_WAIT_BOUND_NS	(120ULL * NSEC_PER_SEC)
 
+/* ... and for the moment that it is looked at once more, see smmu_is_late() */
+#define SMMU_LATE_NS		(1ULL * NSEC_PER_MSEC)
+
 /* No room for so long is no longer only a busy queue */
 #define SMMU_WAIT_LONG_NS	(1ULL * NSEC_PER_SEC)
 
@@ -217,18 +220,25 @@ static struct smmu_dev *smmu_culprit(struct arm_smmu_device *smmu,
 	return smmu_occupied(q, cons) + i <= size ? only : NULL;
 }
 
+/* No command does nothing, and a CMD_SYNC that signals nobody comes next to it */
+static void smmu_make_sync(__le64 *entry)
+{
+	struct arm_smmu_cmd sync = arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0);
+
+	WRITE_ONCE(entry[0], cpu_to_le64(sync.data[0]));
+	WRITE_ONCE(entry[1], cpu_to_le64(sync.data[1]));
+}
+
 /*
  * What others have queued for the accused behind the failed CMD_SYNC would expire
  * in its turn. While the error is active the SMMU has thrown away what it had
  * fetched of it, and fetches it once more afterwards (7.1); producers are done
- * with all that PROD covers. No command does nothing, so the driver makes a
- * CMD_SYNC of an illegal one, and so do we. Whoever waits for the answer sees the
- * count of timeouts change.
+ * with all that PROD covers. As the driver makes a CMD_SYNC of an illegal command,
+ * so do we of these. Whoever waits for the answer sees the count of timeouts change.
  */
 static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
 		       u32 cons)
 {
-	struct arm_smmu_cmd sync = arm_smmu_make_cmd_sync(CMDQ_SYNC_0_CS_NONE, 0);
 	u32 mask = (2U << q->llq.max_n_shift) - 1, p;
 	u32 prod = readl(q->prod_reg);
 	struct smmu_dev *sdev;
@@ -241,8 +251,7 @@ static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
 		sdev = sid < 0 ? NULL : smmu_find(smmu, sid);
 		if (!sdev || !smmu_is_fenced(sdev))
 			continue;
-		WRITE_ONCE(entry[0], cpu_to_le64(sync.data[0]));
-		WRITE_ONCE(entry[1], cpu_to_le64(sync.data[1]));
+		smmu_make_sync(entry);
 		iommu_quarantine_count(IOMMU_QUARANTINE_SCRUBBED);
 	}
 }
@@ -259,8 +268,12 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	guard(rcu)();
 	sdev = smmu_culprit(smmu, &cmdq->q, cons);
 	if (!iommu_quarantine_enabled()) {
-		if (!sdev)
+		/* The driver's handler finds nothing any more, so it is said here */
+		if (!sdev) {
+			dev_warn_ratelimited(smmu->dev,
+					     "ATC invalidate timeout, of more than one device or of an unknown one\n");
 			return;
+		}
 		evidence = (struct iommu_broken_evidence){
 			.cause = IOMMU_BROKEN_ATS_TIMEOUT,
 			.epoch = iommu_quarantine_epoch(sdev->master->dev),
@@ -374,6 +387,93 @@ void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 	writel(gerror, gerrorn);
 }
 
+/**
+ * smmu_quarantine_skip() - the driver makes a CMD_SYNC of an illegal command
+ * @smmu: the SMMU
+ * @cmdq: the queue
+ * @cons: CMDQ_CONS as it was when the driver looked
+ * @sync: the CMD_SYNC
+ *
+ * Stands before the driver writes it. A poller may have dealt with the error since,
+ * and then it is somebody's command that stands there: so it is written here, if the
+ * queue still stands at it.
+ *
+ * Context: hard irq; irq thread for a VCMDQ.
+ * Return: true if the driver is to write nothing.
+ */
+bool smmu_quarantine_skip(struct arm_smmu_device *smmu,
+			  struct arm_smmu_cmdq *cmdq, u32 cons, const u64 *sync)
+{
+	void __iomem *reg = smmu_gerror(smmu, cmdq);
+	__le64 *entry = Q_ENT(&cmdq->q, cons);
+
+	/* No poller does it */
+	if (!iommu_quarantine_enabled())
+		return false;
+	guard(raw_spinlock_irqsave)(&smmu_lock);
+	if (!((readl_relaxed(reg) ^ readl_relaxed(reg + SMMU_TO_GERRORN)) &
+	      GERROR_CMDQ_ERR) || readl_relaxed(cmdq->q.cons_reg) != cons)
+		return true;
+	WRITE_ONCE(entry[0], cpu_to_le64(sync[0]));
+	WRITE_ONCE(entry[1], cpu_to_le64(sync[1]));
+	return true;
+}
+
+/*
+ * An error that is the driver's: an illegal command, or one that could not be
+ * fetched. Its handler deals with that, but the interrupt may be this CPU's, which
+ * waits with irqs off and would do so until the bound is over. So what the handler
+ * does is done here (Arm SMMUv3 specification, 7.1). It is no word of the hardware:
+ * a queue that cannot be fetched for good gets no more time by it.
+ */
+static void smmu_take_error(struct arm_smmu_device *smmu,
+			    struct arm_smmu_cmdq *cmdq)
+{
+	void __iomem *reg = smmu_gerror(smmu, cmdq);
+	u32 gerrorn, cons, error;
+
+	scoped_guard(raw_spinlock_irqsave, &smmu_lock) {
+		gerrorn = readl_relaxed(reg + SMMU_TO_GERRORN);
+		if (!((readl_relaxed(reg) ^ gerrorn) & GERROR_CMDQ_ERR))
+			return;
+		cons = readl_relaxed(cmdq->q.cons_reg);
+		error = FIELD_GET(CMDQ_CONS_ERR, cons);
+		/* That one is ours, by the next look */
+		if (error == CMDQ_ERR_CERROR_ATC_INV_IDX)
+			return;
+		if (error != CMDQ_ERR_CERROR_ABT_IDX &&
+		    error != CMDQ_ERR_CERROR_NONE_IDX)
+			smmu_make_sync(Q_ENT(&cmdq->q, cons));
+		writel(gerrorn ^ GERROR_CMDQ_ERR, reg + SMMU_TO_GERRORN);
+	}
+	dev_err_ratelimited(smmu->dev,
+			    "CMDQ error %u (cons 0x%08x), dealt with by a CPU that waits\n",
+			    error, cons);
+}
+
+/* By shutdown(), or in Service Failure Mode: nothing is translated any more */
+static bool smmu_is_off(struct arm_smmu_device *smmu)
+{
+	return !(readl_relaxed(smmu->base + ARM_SMMU_CR0ACK) & CR0_CMDQEN);
+}
+
+/*
+ * Past the bound. But this CPU may have been stopped, with its machine or by a
+ * debugger, between its look at the queue and that at the clock: it looks on for a
+ * moment.
+ */
+static bool smmu_is_late(struct smmu_unit *unit, u64 now)
+{
+	u64 late = READ_ONCE(unit->late);
+
+	if (now - late < SMMU_LATE_NS)
+		return false;
+	if (now - late < 2 * SMMU_LATE_NS)
+		return true;
+	WRITE_ONCE(unit->late, now);
+	return false;
+}
+
 /*
  * Neither an answer nor a timeout: nothing can be said through the queue any
  * more, and memory is not protected. Said and counted for each wait that ends so,
@@ -402,7 +502,7 @@ static void smmu_declare_lost(struct smmu_unit *unit)
  *
  * Context: any; irqs may be off.
  * Return: 0 to wait on, -ETIMEDOUT when the hardware has not said a word within
- * the bound. Then the SMMU is lost.
+ * the bound, and then the SMMU is lost, or if the driver has turned it off.
  */
 int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 			   struct arm_smmu_cmdq *cmdq,
@@ -410,17 +510,25 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
 	struct smmu_unit *unit = smmu_unit(smmu);
-	u64 since;
+	u64 since, now;
 
 	/* The driver has no ATS device behind it: nothing of ours */
 	if (!iommu_quarantine_enabled() || !unit)
 		return -ETIMEDOUT;
+	/* Turned off by the driver, for good: it answers nobody, and is not lost */
+	if (smmu_is_off(smmu))
+		return -ETIMEDOUT;
 	smmu_quarantine_gerror(smmu, cmdq);
+	smmu_take_error(smmu, cmdq);
 	iommu_quarantine_wait_for_hardware();
 	/* From its timeout or the hardware's last word, whatever came later */
 	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
+	now = ktime_get_mono_fast_ns();
 	if (READ_ONCE(unit->lost) ||
-	    (s64)(ktime_get_mono_fast_ns() - since) > (s64)bound) {
+	    ((s64)(now - since) > (s64)bound && smmu_is_late(unit, now))) {
+		/* The driver takes a wait for an MSI that it gives up for consumed */
+		if (smmu->options & ARM_SMMU_OPT_MSIPOLL)
+			WRITE_ONCE(unit->dropped, true);
 		smmu_declare_lost(unit);
 		return -ETIMEDOUT;
 	}
@@ -438,7 +546,7 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
  * it does so without a poll.
  *
  * Context: any; nothing of the queue is claimed.
- * Return: true if the SMMU is lost, so that there will be none.
+ * Return: true if the SMMU is lost or turned off, so that there will be none.
  */
 bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 			  struct arm_smmu_cmdq *cmdq,
@@ -457,10 +565,13 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 	if (!READ_ONCE(unit->lost)) {
 		if (now - wait->full < SMMU_WAIT_LONG_NS)
 			return false;
+		if (smmu_is_off(smmu))
+			return true;
 		smmu_quarantine_gerror(smmu, cmdq);
+		smmu_take_error(smmu, cmdq);
 		iommu_quarantine_wait_for_hardware();
 		if ((s64)(now - max(wait->full, READ_ONCE(unit->word))) <=
-		    (s64)bound)
+		    (s64)bound || !smmu_is_late(unit, now))
 			return false;
 	}
 	smmu_declare_lost(unit);
@@ -1170,7 +1281,8 @@ void smmu_quarantine_reset_device_done(struct device *dev)
 	 * accusation and its epoch are one with regard to this. And it is about
 	 * what was queued later: the queue is a FIFO, the attach to the blocking
 	 * domain before the reset has sent a CMD_SYNC through it, and a timeout
-	 * is recorded before the CMD_SYNC that fails by it completes.
+	 * is recorded before the CMD_SYNC that fails by it completes. Where a CMDQV
+	 * gives CPUs queues of their own, one may be late; that costs another reset.
 	 */
 	guard(raw_spinlock_irqsave)(&smmu_lock);
 	if (smmu_is_fenced(sdev))

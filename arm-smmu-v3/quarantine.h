@@ -53,6 +53,8 @@ void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
 void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 			 struct arm_smmu_cmdq *cmdq, u32 gerror,
 			 void __iomem *gerrorn);
+bool smmu_quarantine_skip(struct arm_smmu_device *smmu,
+			  struct arm_smmu_cmdq *cmdq, u32 cons, const u64 *sync);
 void smmu_quarantine_store(struct arm_smmu_master *master, bool ste,
 			   __le64 *entry, unsigned int i, __le64 val);
 int smmu_quarantine_issue_user(struct arm_smmu_device *smmu,
@@ -288,6 +290,13 @@ static inline void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 				       void __iomem *gerrorn)
 {
 	writel(gerror, gerrorn);
+}
+
+static inline bool smmu_quarantine_skip(struct arm_smmu_device *smmu,
+					struct arm_smmu_cmdq *cmdq, u32 cons,
+					const u64 *sync)
+{
+	return false;
 }
 
 static inline int
