@@ -162,17 +162,21 @@ static bool cut_off_below(struct pci_dev *port)
  * quarantine_reopen() - a device that may have been cut off has recovered
  * @q: its state
  *
- * The port forwards again, unless somebody else below it is cut off still. What has no
- * port is the business of its driver, as after any reset.
+ * The port forwards again, unless somebody below it is cut off still. What has no port
+ * is the business of its driver, as after any reset. Where the one that is cut off
+ * still is removed instead, nobody knows what it does: the port stays closed.
  *
- * Context: process.
+ * Context: process, group->mutex held.
  */
 void quarantine_reopen(struct quarantine *q)
 {
 	struct pci_dev *port = cut_off_port(to_pci_dev(q->dev));
 	unsigned int seen;
 
-	if (!xchg(&q->cut_off, false) || port == to_pci_dev(q->dev))
+	if (!q->reopen)
+		return;
+	q->reopen = false;
+	if (port == to_pci_dev(q->dev))
 		return;
 	do {
 		seen = READ_ONCE(cut_offs);

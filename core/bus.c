@@ -477,11 +477,16 @@ static void power_wake(struct quarantine *q, struct pci_dev *pdev)
  */
 void iommu_quarantine_power_wake(struct pci_dev *pdev, bool locked)
 {
-	struct quarantine *q = locked ? NULL : quarantine_get(&pdev->dev);
+	struct quarantine *q;
 
+	/* Without power it is not there yet */
+	if (locked || pdev->current_state == PCI_D3cold)
+		return;
+	q = quarantine_get(&pdev->dev);
 	if (!q)
 		return;
-	power_wake(q, pdev);
+	if (READ_ONCE(q->deferred) || READ_ONCE(q->slept))
+		power_wake(q, pdev);
 	quarantine_put(q);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_power_wake);

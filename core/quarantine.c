@@ -621,6 +621,9 @@ bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth)
 			lifted += Q_RECOVERING - state;
 	} while (!atomic_try_cmpxchg(&q->word, &old, lifted));
 
+	/* Backends forget it now: who is cut off from here on is so anew */
+	if (xchg(&q->cut_off, false))
+		q->reopen = true;
 	ops = dev_iommu_ops(dev);
 	if (ops->reset_device_done)
 		ops->reset_device_done(dev);

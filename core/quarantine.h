@@ -82,6 +82,7 @@ struct quarantine_proof {
  *	of this address starts in quarantine unless @proof holds for it
  * @left_blocked: it was in the blocking domain when it left its group
  * @cut_off: bus mastering is off at the port above it
+ * @reopen: it was, until it was lifted; under group->mutex
  * @lock: protects @in_reset, @reset_failed and @proof
  * @in_reset: reset brackets of drivers/pci that are open
  * @reset_failed: one of the brackets had an error
@@ -122,6 +123,7 @@ struct quarantine {
 	bool condemned;
 	bool left_blocked;
 	bool cut_off;
+	bool reopen;
 
 	spinlock_t lock;	/* of what follows */
 	unsigned int in_reset;
