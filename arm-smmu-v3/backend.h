@@ -33,7 +33,6 @@ enum smmu_state {
  * @narrower: the CPU that asks its devices one by one, with irqs off; -1: none
  * @timeouts: that its own command queue has reported; under smmu_lock
  * @word: when it did so last, in ns of the monotonic clock
- * @late: when a wait was last found to be past the bound, and went on for a moment
  * @lost: the SMMU did not answer within the bound, nor has it since
  * @dropped: commands were dropped meanwhile, since its queue was full
  */
@@ -43,7 +42,6 @@ struct smmu_unit {
 	atomic_t narrower;
 	unsigned int timeouts;
 	u64 word;
-	u64 late;
 	bool lost;
 	bool dropped;
 };

@@ -1852,31 +1852,65 @@ static void smmu_test_silent_off(struct kunit *test)
 	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
 }
 
-/* Turned off by the driver, as when the machine is rebooted: nobody waits for long */
+/*
+ * Turned off by the driver, as in Service Failure Mode: nobody waits for long, nobody
+ * is at fault, and it is said.
+ */
 static void smmu_test_turned_off(struct kunit *test)
 {
-	struct arm_smmu_cmd cmd = atc_inv(iq_the(test, IQ_OTHER));
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct arm_smmu_cmd cmd = atc_inv(d);
 	struct smmu_quarantine_wait wait = {
 		.full = ktime_get_mono_fast_ns() - 2ULL * NSEC_PER_SEC,
 	};
 	struct smmu_hw *hw = the_hw(test);
 	u32 on = reg_get(hw, ARM_SMMU_CR0ACK);
+	u16 command;
 
-	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	pci_set_master(d->pdev);
+	iq_last_resort(test, IOMMU_LAST_RESORT_BUSMASTER);
 	quarantine_kunit_wait_bound(5ULL * NSEC_PER_SEC);
 	WRITE_ONCE(hw->silent, true);
 	KUNIT_EXPECT_FALSE(test, smmu_quarantine_drop(&the_smmu, &the_smmu.cmdq,
 						      &wait));
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
 	reg_set(hw, ARM_SMMU_CR0ACK, on & ~CR0_CMDQEN);
 	KUNIT_EXPECT_EQ(test, issue(&cmd, 1), -ETIMEDOUT);
 	KUNIT_EXPECT_TRUE(test, smmu_quarantine_drop(&the_smmu, &the_smmu.cmdq,
 						     &wait));
+	KUNIT_EXPECT_EQ(test, iq_lost(test), 2);
+	pci_read_config_word(d->pdev, PCI_COMMAND, &command);
+	KUNIT_EXPECT_TRUE(test, command & PCI_COMMAND_MASTER);
+	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
 	reg_set(hw, ARM_SMMU_CR0ACK, on);
 	WRITE_ONCE(hw->silent, false);
+	smmu_hardware(&the_smmu);
+	iq_expect_in_service(test, d);
 	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
 	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->dropped);
-	KUNIT_EXPECT_EQ(test, iq_lost(test), 0);
-	iq_expect_in_service(test, iq_the(test, IQ_OTHER));
+}
+
+/* The same, and a device that has to be asked is reset meanwhile: it cannot be */
+static void smmu_test_turned_off_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct smmu_hw *hw = the_hw(test);
+	u32 on = reg_get(hw, ARM_SMMU_CR0ACK);
+
+	iq_break_and_wait(test, d);
+	iq_settle(d);
+	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
+	WRITE_ONCE(hw->silent, true);
+	reg_set(hw, ARM_SMMU_CR0ACK, on & ~CR0_CMDQEN);
+	WRITE_ONCE(d->fenced, false);
+	iq_reset(d);
+	reg_set(hw, ARM_SMMU_CR0ACK, on);
+	WRITE_ONCE(hw->silent, false);
+	smmu_hardware(&the_smmu);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
 }
 
 /* An SMMU that has never had a device with ATS is none of ours */
@@ -2146,6 +2180,7 @@ static struct kunit_case smmu_cases[] = {
 	KUNIT_CASE(smmu_test_silent_reset),
 	KUNIT_CASE(smmu_test_silent_off),
 	KUNIT_CASE(smmu_test_turned_off),
+	KUNIT_CASE(smmu_test_turned_off_reset),
 	KUNIT_CASE(smmu_test_no_ats),
 	KUNIT_CASE(smmu_test_no_check),
 	{}

@@ -57,9 +57,6 @@
  */
 #define SMMU_WAIT_BOUND_NS	(120ULL * NSEC_PER_SEC)
 
-/* ... and for the moment that it is looked at once more, see smmu_is_late() */
-#define SMMU_LATE_NS		(1ULL * NSEC_PER_MSEC)
-
 /* No room for so long is no longer only a busy queue */
 #define SMMU_WAIT_LONG_NS	(1ULL * NSEC_PER_SEC)
 
@@ -256,8 +253,11 @@ static void smmu_scrub(struct arm_smmu_device *smmu, struct arm_smmu_queue *q,
 	}
 }
 
-/* smmu_lock held, the error is active: the queue stands still */
-static void smmu_record(struct arm_smmu_device *smmu,
+/*
+ * smmu_lock held, the error is active: the queue stands still. Returns false if it is
+ * nobody's, and nobody looks for whose it is.
+ */
+static bool smmu_record(struct arm_smmu_device *smmu,
 			struct arm_smmu_cmdq *cmdq, u32 gerror, u32 cons)
 {
 	struct smmu_unit *unit = smmu_unit(smmu);
@@ -268,19 +268,15 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	guard(rcu)();
 	sdev = smmu_culprit(smmu, &cmdq->q, cons);
 	if (!iommu_quarantine_enabled()) {
-		/* The driver's handler finds nothing any more, so it is said here */
-		if (!sdev) {
-			dev_warn_ratelimited(smmu->dev,
-					     "ATC invalidate timeout, of more than one device or of an unknown one\n");
-			return;
-		}
+		if (!sdev)
+			return false;
 		evidence = (struct iommu_broken_evidence){
 			.cause = IOMMU_BROKEN_ATS_TIMEOUT,
 			.epoch = iommu_quarantine_epoch(sdev->master->dev),
 			.hw = { gerror, cons },
 		};
 		iommu_quarantine_report(sdev->master->dev, &evidence);
-		return;
+		return true;
 	}
 	if (sdev)
 		smmu_accuse(sdev, IOMMU_BROKEN_ATS_TIMEOUT, gerror, cons);
@@ -293,6 +289,7 @@ static void smmu_record(struct arm_smmu_device *smmu,
 	if (unit && cmdq == &smmu->cmdq)
 		WRITE_ONCE(unit->timeouts, unit->timeouts + 1);
 	smmu_update_word();
+	return true;
 }
 
 /* A command queue's error register: a VCMDQ of Tegra241's has one of its own */
@@ -306,23 +303,33 @@ static void __iomem *smmu_gerror(struct arm_smmu_device *smmu,
 /* From there to the register that acknowledges, in both */
 #define SMMU_TO_GERRORN		(ARM_SMMU_GERRORN - ARM_SMMU_GERROR)
 
-static void smmu_take_gerror(struct arm_smmu_device *smmu,
+/* Returns false if there was a timeout that smmu_say_nobody() is to be told of */
+static bool smmu_take_gerror(struct arm_smmu_device *smmu,
 			     struct arm_smmu_cmdq *cmdq)
 {
 	void __iomem *reg = smmu_gerror(smmu, cmdq);
 	u32 gerror, gerrorn, cons;
+	bool known;
 
 	lockdep_assert_held(&smmu_lock);
 	gerror = readl_relaxed(reg);
 	gerrorn = readl_relaxed(reg + SMMU_TO_GERRORN);
 	if (!((gerror ^ gerrorn) & GERROR_CMDQ_ERR))
-		return;
+		return true;
 	cons = readl_relaxed(cmdq->q.cons_reg);
 	if (FIELD_GET(CMDQ_CONS_ERR, cons) != CMDQ_ERR_CERROR_ATC_INV_IDX)
-		return;
-	smmu_record(smmu, cmdq, gerror, cons);
+		return true;
+	known = smmu_record(smmu, cmdq, gerror, cons);
 	/* Only this one: others that are active stay so */
 	writel(gerrorn ^ GERROR_CMDQ_ERR, reg + SMMU_TO_GERRORN);
+	return known;
+}
+
+/* The driver's handler finds nothing any more, so it is said here. No lock is held. */
+static void smmu_say_nobody(struct arm_smmu_device *smmu)
+{
+	dev_warn_ratelimited(smmu->dev,
+			     "ATC invalidate timeout, of more than one device or of an unknown one\n");
 }
 
 /**
@@ -339,6 +346,7 @@ void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
 			    struct arm_smmu_cmdq *cmdq)
 {
 	void __iomem *reg = smmu_gerror(smmu, cmdq);
+	bool known;
 
 	if (!iommu_quarantine_reports())
 		return;
@@ -346,8 +354,10 @@ void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
 	if (!((readl_relaxed(reg) ^ readl_relaxed(reg + SMMU_TO_GERRORN)) &
 	      GERROR_CMDQ_ERR))
 		return;
-	guard(raw_spinlock_irqsave)(&smmu_lock);
-	smmu_take_gerror(smmu, cmdq);
+	scoped_guard(raw_spinlock_irqsave, &smmu_lock)
+		known = smmu_take_gerror(smmu, cmdq);
+	if (!known)
+		smmu_say_nobody(smmu);
 }
 
 /**
@@ -359,8 +369,8 @@ void smmu_quarantine_gerror(struct arm_smmu_device *smmu,
  *
  * While the driver prints, pollers may have acknowledged a timeout, the next one
  * and so on: GERROR of then says nothing about the command queue any more. An
- * error other than a timeout is the driver's, and the queue has stood still
- * since it looked.
+ * error other than a timeout is the driver's, and it has looked; or it is a new one,
+ * as a poller has dealt with that, and is raised once more when it is acknowledged.
  *
  * Context: hard irq; irq thread for a VCMDQ.
  */
@@ -369,10 +379,14 @@ void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 			 void __iomem *gerrorn)
 {
 	u32 now, cons;
+	bool known;
 
-	if (iommu_quarantine_reports()) {
-		guard(raw_spinlock_irqsave)(&smmu_lock);
-		smmu_take_gerror(smmu, cmdq);
+	if (!iommu_quarantine_reports()) {
+		writel(gerror, gerrorn);
+		return;
+	}
+	scoped_guard(raw_spinlock_irqsave, &smmu_lock) {
+		known = smmu_take_gerror(smmu, cmdq);
 		now = readl_relaxed(smmu_gerror(smmu, cmdq));
 		cons = readl(cmdq->q.cons_reg);
 		/* This instant: left active, for the irq or for a poller */
@@ -382,9 +396,9 @@ void smmu_quarantine_ack(struct arm_smmu_device *smmu,
 		gerror &= ~GERROR_CMDQ_ERR;
 		gerror |= now & GERROR_CMDQ_ERR;
 		writel(gerror, gerrorn);
-		return;
 	}
-	writel(gerror, gerrorn);
+	if (!known)
+		smmu_say_nobody(smmu);
 }
 
 /**
@@ -458,23 +472,6 @@ static bool smmu_is_off(struct arm_smmu_device *smmu)
 }
 
 /*
- * Past the bound. But this CPU may have been stopped, with its machine or by a
- * debugger, between its look at the queue and that at the clock: it looks on for a
- * moment.
- */
-static bool smmu_is_late(struct smmu_unit *unit, u64 now)
-{
-	u64 late = READ_ONCE(unit->late);
-
-	if (now - late < SMMU_LATE_NS)
-		return false;
-	if (now - late < 2 * SMMU_LATE_NS)
-		return true;
-	WRITE_ONCE(unit->late, now);
-	return false;
-}
-
-/*
  * Neither an answer nor a timeout: nothing can be said through the queue any
  * more, and memory is not protected. Said and counted for each wait that ends so,
  * be it one for room in the queue or that of a fence, and whatever was flushed.
@@ -494,6 +491,18 @@ static void smmu_declare_lost(struct smmu_unit *unit)
 	iommu_quarantine_unprotected(dev_name(dev));
 }
 
+/*
+ * It answers nobody any more, and nobody is at fault: no last resort. As the machine
+ * goes down that is how it should be, else memory is not protected, which is said.
+ */
+static void smmu_declare_off(struct smmu_unit *unit)
+{
+	if (!xchg(&unit->lost, true))
+		smmu_count_unhealthy(1);
+	if (system_state <= SYSTEM_RUNNING)
+		iommu_quarantine_unprotected(dev_name(unit->smmu->dev));
+}
+
 /**
  * __smmu_quarantine_poll() - the driver's second of waiting is over
  * @smmu: the SMMU
@@ -510,28 +519,35 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
 	struct smmu_unit *unit = smmu_unit(smmu);
-	u64 since, now;
+	bool late;
+	u64 since;
 
 	/* The driver has no ATS device behind it: nothing of ours */
 	if (!iommu_quarantine_enabled() || !unit)
 		return -ETIMEDOUT;
-	/* Turned off by the driver, for good: it answers nobody, and is not lost */
-	if (smmu_is_off(smmu))
+	if (smmu_is_off(smmu)) {
+		smmu_declare_off(unit);
 		return -ETIMEDOUT;
+	}
 	smmu_quarantine_gerror(smmu, cmdq);
 	smmu_take_error(smmu, cmdq);
 	iommu_quarantine_wait_for_hardware();
 	/* From its timeout or the hardware's last word, whatever came later */
 	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
-	now = ktime_get_mono_fast_ns();
-	if (READ_ONCE(unit->lost) ||
-	    ((s64)(now - since) > (s64)bound && smmu_is_late(unit, now))) {
+	late = (s64)(ktime_get_mono_fast_ns() - since) > (s64)bound;
+	/*
+	 * Past the bound the caller looks once more: this CPU may have been stopped, with
+	 * its machine or by a debugger, since it last did. The driver's delay is for its
+	 * second, which is over: 0 says that this was the last look.
+	 */
+	if (READ_ONCE(unit->lost) || (late && !qp->delay)) {
 		/* The driver takes a wait for an MSI that it gives up for consumed */
 		if (smmu->options & ARM_SMMU_OPT_MSIPOLL)
 			WRITE_ONCE(unit->dropped, true);
 		smmu_declare_lost(unit);
 		return -ETIMEDOUT;
 	}
+	qp->delay = !late;
 	udelay(8);
 	return 0;
 }
@@ -554,6 +570,7 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS), now;
 	struct smmu_unit *unit = smmu_unit(smmu);
+	bool late;
 
 	/* Hardware goes on meanwhile, made-up hardware only if it is asked to */
 	smmu_kunit_poll(smmu);
@@ -562,16 +579,20 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 	now = ktime_get_mono_fast_ns();
 	if (!wait->full)
 		wait->full = now;
+	if (!READ_ONCE(unit->lost) && now - wait->full < SMMU_WAIT_LONG_NS)
+		return false;
+	if (smmu_is_off(smmu)) {
+		smmu_declare_off(unit);
+		return true;
+	}
 	if (!READ_ONCE(unit->lost)) {
-		if (now - wait->full < SMMU_WAIT_LONG_NS)
-			return false;
-		if (smmu_is_off(smmu))
-			return true;
 		smmu_quarantine_gerror(smmu, cmdq);
 		smmu_take_error(smmu, cmdq);
 		iommu_quarantine_wait_for_hardware();
-		if ((s64)(now - max(wait->full, READ_ONCE(unit->word))) <=
-		    (s64)bound || !smmu_is_late(unit, now))
+		late = wait->late;
+		wait->late = (s64)(now - max(wait->full, READ_ONCE(unit->word))) >
+			     (s64)bound;
+		if (!late || !wait->late)
 			return false;
 	}
 	smmu_declare_lost(unit);
@@ -682,6 +703,8 @@ static void smmu_give_up(struct arm_smmu_device *smmu,
 	s64 sid;
 	int i;
 
+	if (smmu_is_off(smmu))
+		return;
 	for (i = 0; i < n; i++) {
 		sid = smmu_atc_sid(cmds[i].data[0]);
 		sdev = sid < 0 ? NULL : xa_load(&unit->devs, sid);
