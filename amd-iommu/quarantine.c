@@ -1104,7 +1104,14 @@ void amd_quarantine_narrow(struct amd_iommu *iommu)
 	amd_narrowing_end(iommu, flags);
 }
 
-/* Whoever may have been asked: one that sleeps and does not answer is none of them */
+static bool amd_sleeps(struct amd_dev *adev)
+{
+	pci_power_t state = to_pci_dev(adev->dev)->current_state;
+
+	return state != PCI_D0 && state != PCI_UNKNOWN;
+}
+
+/* Whoever may have been asked, but who sleeps: it need not answer any more */
 static void amd_suspect_all(struct amd_iommu *iommu)
 {
 	struct amd_dev *adev;
@@ -1112,7 +1119,7 @@ static void amd_suspect_all(struct amd_iommu *iommu)
 
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff))
-		if (iommu_quarantine_may_ask(adev->dev))
+		if (!amd_sleeps(adev))
 			amd_suspect(adev);
 }
 
