@@ -1216,8 +1216,7 @@ MUTANTS = [
      "\t\tif (!READ_ONCE(unit->lost))\n\t\t\tsmmu_declare_lost(unit);\n\t\treturn -ETIMEDOUT;\n",
      "silent_back", "second-loss-counted", ("arm",)),
     ("arm-irq-only", SMMU,
-     r"(?<=reg = smmu_gerror\(smmu, cmdq\);\n\n)"
-     r"\tif \(!iommu_quarantine_reports\(\)\)", "\tif (!iommu_quarantine_reports() || !in_hardirq())",
+     r"\tif \(!iommu_quarantine_reports\(\)\)(?=\n\t\treturn;)", "\tif (!iommu_quarantine_reports() || !in_hardirq())",
      "arm_gerror_cpu", "unmap-returned", ("arm",)),
     ("arm-not-muted", SMMU, r"\treturn muted;\n", "\treturn false;\n", "arm_flood",
      "neighbour-event-told", ("arm",)),
