@@ -20,14 +20,14 @@
  * struct smmu_quarantine_wait - one submission's own notes, on its stack
  * @word: smmu_quarantine_word before the commands were queued
  * @atc: there is a CMD_ATC_INV among them, or there was
+ * @late: the last look for room was past the bound
  * @full: since when there has been no room in the queue, in ns; 0: there was
- * @late: the last look was past the bound
  */
 struct smmu_quarantine_wait {
 	unsigned int word;
 	bool atc;
-	u64 full;
 	bool late;
+	u64 full;
 };
 
 #if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM)
