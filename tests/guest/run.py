@@ -231,7 +231,8 @@ PLAIN = {
     "kind_hot_reset": "unmap-returned",
     "hotplug_wedged": "remove-returned",
     "poweroff": "unmap-returned",
-    "bus_quiet": "invalidations-in-reset",
+    # One that is sent into the reset may never be answered: then the flush hangs
+    "bus_quiet": "invalidations-in-reset|unmap-returned",
     "kind_pf_flr": "unmap-returned",
     "vf_quiet": "invalidations-in-reset",
     "vfio_reset": "unmap-returned",
