@@ -2534,7 +2534,7 @@ static void s_silent_back(void)
 /*
  * C1, C3, last_resort=none: flushes go on until the command buffer of the silent
  * IOMMU is full. None hangs, and each one is counted. Red: plain,
- * amd-full-in-silence.
+ * amd-loses-silently.
  */
 static void s_amd_silent_full(void)
 {

@@ -260,6 +260,8 @@ MUTANTS = [
      "if (true) {", AMD_SUITES, "x86_64"),
     ("amd-nobody-suspected", AMD, r"\n\t\tamd_suspect\(adev\);\n(\t\tunit->window)",
      "\n\t\tunit->window", AMD_SUITES, "x86_64"),
+    ("amd-full-in-silence", AMD,
+     r"\tamd_declare_lost\(iommu\);\n(?=\t/\* What it was not told)", "", AMD_OWN, "x86_64"),
     ("amd-wakes-the-sleeping", AMD,
      r"if \(\(s64\)\(oldest - slow\) < 0 && !iommu_quarantine_may_ask\(adev->dev\)\)", "if (false)",
      AMD_OWN, "x86_64"),
