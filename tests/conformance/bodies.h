@@ -1108,6 +1108,8 @@ static void iq_body_power_refused(struct kunit *test)
 	int i;
 
 	for (i = 0; i < 2; i++) {
+		/* Nothing but this bit, which the PCI core clears */
+		pci_write_config_word(d->pdev, PCI_COMMAND, 0);
 		pci_set_master(d->pdev);
 		iq_break_and_wait(test, d);
 		iommu_quarantine_power_down(d->pdev, false);

@@ -429,8 +429,6 @@ MUTANTS = [
 ORDER = ("orders what one CPU does as another one sees it: the made-up hardware takes turns "
          "with the driver or runs on a host that does not reorder it")
 SURVIVORS = {
-    "bus-bracket-forgotten": "the brackets nest then, and the restore closes both by the proof of "
-                             "the first one: what is missing is its own verdict",
     "core-held-stays": "where it is read the depth says the same: more than one bracket is open "
                        "only while one is the quarantine's own",
     "vtd-undecided-is-done": "it takes an IOMMU that falls silent while one CPU narrows and "
