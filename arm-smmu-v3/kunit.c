@@ -1735,6 +1735,17 @@ static void smmu_silent(struct kunit *test, enum iommu_last_resort last_resort)
 	iq_expect_in_service(test, d);
 }
 
+/* It answers again, whoever asks: it is no longer given up, and @d can be let go */
+static void smmu_answers_again(struct kunit *test, struct iq_dev *d)
+{
+	WRITE_ONCE(the_hw(test)->silent, false);
+	smmu_hardware(&the_smmu);
+	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
+	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 /* It says that somebody did not answer, and nothing any more; perhaps @later */
 static void smmu_falls_silent(struct kunit *test, bool later)
 {
@@ -1759,12 +1770,7 @@ static void smmu_falls_silent(struct kunit *test, bool later)
 	iq_await_state(test, d, "quarantined");
 	hw->falls_silent = false;
 	hw->falls_silent_later = false;
-	WRITE_ONCE(hw->silent, false);
-	smmu_hardware(&the_smmu);
-	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
-	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
-	iq_recover(test, d);
-	iq_expect_in_service(test, d);
+	smmu_answers_again(test, d);
 }
 
 static void smmu_test_silent_in_flush(struct kunit *test)
@@ -1825,12 +1831,7 @@ static void smmu_test_silent_reset(struct kunit *test)
 	struct smmu_hw *hw = the_hw(test);
 
 	iq_silent_reset(test, d, &hw->silent);
-	WRITE_ONCE(hw->silent, false);
-	smmu_hardware(&the_smmu);
-	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
-	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
-	iq_recover(test, d);
-	iq_expect_in_service(test, d);
+	smmu_answers_again(test, d);
 }
 
 /* With the quarantine off it is the driver's second that counts, as ever */
@@ -1905,12 +1906,7 @@ static void smmu_test_turned_off_reset(struct kunit *test)
 	WRITE_ONCE(d->fenced, false);
 	iq_reset(d);
 	reg_set(hw, ARM_SMMU_CR0ACK, on);
-	WRITE_ONCE(hw->silent, false);
-	smmu_hardware(&the_smmu);
-	iq_expect_in_service(test, iq_the(test, IQ_BROKEN));
-	KUNIT_EXPECT_FALSE(test, smmu_unit(&the_smmu)->lost);
-	iq_recover(test, d);
-	iq_expect_in_service(test, d);
+	smmu_answers_again(test, d);
 }
 
 /* An SMMU that has never had a device with ATS is none of ours */
