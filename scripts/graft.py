@@ -39,6 +39,7 @@ A folder of call-outs holds
 
 import argparse
 import concurrent.futures
+import fcntl
 import glob
 import hashlib
 import json
@@ -69,6 +70,10 @@ PRODUCTS = re.compile(r"(\.(o|a|ko|mod|mod\.c|cmd|symvers|i|s|lst|su|gcno)|"
 
 class GraftError(Exception):
     """The one message that the user sees."""
+
+
+class Unfinished(GraftError):
+    """One that has to say itself what it leaves behind."""
 
 
 @dataclass
@@ -594,6 +599,14 @@ def remove_temporaries(tree, paths):
             os.unlink(path)
 
 
+def remove_file(path):
+    """Its absence is what counts."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
 def remove_empty(tree, name):
     """Remove the folders above NAME that hold nothing any more."""
     folder = os.path.dirname(name)
@@ -606,14 +619,17 @@ def remove_empty(tree, name):
 
 
 def save_state(tree, state, plan, complete):
-    record = {
+    save_record(tree, state, {
         "complete": complete,
         "changed": {name: {"before": sha(plan.before[name]),
                            "after": sha(plan.changed[name])}
                     for name in sorted(plan.changed)},
         "created": {name: sha(plan.created[name])
                     for name in sorted(plan.created)},
-    }
+    })
+
+
+def save_record(tree, state, record):
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     path = os.path.join(tree, state, "record.json")
     if not os.path.exists(path) or read(path) != text.encode():
@@ -623,11 +639,15 @@ def save_state(tree, state, plan, complete):
 def load_state(tree, state):
     path = os.path.join(tree, state, "record.json")
     try:
-        return json.loads(read(path))
+        record = json.loads(read(path))
     except FileNotFoundError:
         return None
     except ValueError as err:
         raise GraftError(f"{path} is damaged: {err}") from err
+    if not isinstance(record, dict) or \
+            not {"complete", "changed", "created"} <= set(record):
+        raise GraftError(f"{path} is damaged: it is no record of a graft")
+    return record
 
 
 def original(tree, state, name):
@@ -643,8 +663,9 @@ def write_plan(tree, state, plan):
         for name, data in plan.before.items():
             replace(original(tree, state, name), data)
         for name, data in plan.contents().items():
-            replace(os.path.join(tree, name), data)
+            # Before: a signal may come between the two
             done.append(name)
+            replace(os.path.join(tree, name), data)
         save_state(tree, state, plan, True)
     except BaseException as err:
         for name in done:
@@ -652,7 +673,7 @@ def write_plan(tree, state, plan):
             if name in plan.before:
                 replace(path, plan.before[name])
             else:
-                os.unlink(path)
+                remove_file(path)
                 remove_empty(tree, name)
         shutil.rmtree(os.path.join(tree, state), ignore_errors=True)
         remove_empty(tree, state)
@@ -666,7 +687,12 @@ def unweave(tree, state):
     """Restore the originals. Refuses when a woven file was edited since."""
     record = load_state(tree, state)
     if record is None:
-        raise GraftError(f"{tree} is not grafted: it has no {state}")
+        # All that a graft has written by then, and all that an ungraft has left
+        if not is_bare(tree, state):
+            raise GraftError(f"{tree} is not grafted: it has no {state}/record.json")
+        shutil.rmtree(os.path.join(tree, state))
+        remove_empty(tree, state)
+        return
     edited = []
     for name, hashes in record["changed"].items():
         path = os.path.join(tree, name)
@@ -705,23 +731,41 @@ def unweave(tree, state):
         raise GraftError("not from the graft: " + ", ".join(
             os.path.relpath(path, tree) for path in strange) +
             "; move that away first")
-    for name, hashes in record["changed"].items():
-        path = os.path.join(tree, name)
-        if sha(read(path)) != hashes["before"]:
-            replace(path, read(original(tree, state, name)))
-    for path in products:
-        os.unlink(path)
-    for name in record["created"]:
-        path = os.path.join(tree, name)
-        if os.path.exists(path):
-            os.unlink(path)
-        remove_empty(tree, name)
+    try:
+        # From here on a file may be as before the graft or as after it
+        save_record(tree, state, {**record, "complete": False})
+        for name, hashes in record["changed"].items():
+            path = os.path.join(tree, name)
+            if sha(read(path)) != hashes["before"]:
+                replace(path, read(original(tree, state, name)))
+        for path in products:
+            remove_file(path)
+        for name in record["created"]:
+            remove_file(os.path.join(tree, name))
+            remove_empty(tree, name)
+        # The record last: without it nobody knows what is ours
+        kept = os.path.join(tree, state, "orig")
+        if os.path.isdir(kept):
+            shutil.rmtree(kept)
+        remove_file(os.path.join(tree, state, "record.json"))
+    except BaseException as err:
+        raise Unfinished(f"{tree} is half restored ({err or type(err).__name__}); "
+                         f"take the graft out once more") from err
     shutil.rmtree(os.path.join(tree, state))
     remove_empty(tree, state)
     # Folders that held only build products.
     if os.path.isdir(home) and home != tree.rstrip("/"):
         for at, _, _ in os.walk(home, topdown=False):
             os.rmdir(at)
+
+
+def is_bare(tree, state):
+    """Is there a folder for the state, and nothing in it or beside it?"""
+    top = os.path.join(tree, state)
+    home = os.path.dirname(top) if os.path.dirname(state) else top
+    return os.path.isdir(top) and all(
+        name.startswith(TEMPORARY) for _, _, names in os.walk(home)
+        for name in names)
 
 
 # ---- a woven copy, kept up to date ------------------------------------------
@@ -858,6 +902,9 @@ def check_kernel(tree):
                             " (the graft was interrupted)")
                          + "; 'make ungraft' takes it out")
     home = os.path.dirname(KERNEL_STATE)
+    if is_bare(tree, KERNEL_STATE):
+        raise GraftError(f"a graft of {tree} was interrupted; 'make ungraft' "
+                         f"cleans up")
     if os.path.lexists(os.path.join(tree, home)):
         raise GraftError(f"{tree} has a {home} that is not from this graft")
     check_foreign(tree)
@@ -869,7 +916,9 @@ def check_foreign(tree):
         for at, _, names in os.walk(os.path.join(tree, top)):
             for name in names:
                 path = os.path.join(at, name)
-                if name.endswith((".c", ".h")) and pattern.search(read(path)):
+                # An editor's lock is a link to nowhere
+                if name.endswith((".c", ".h")) and os.path.isfile(path) and \
+                        pattern.search(read(path)):
                     raise GraftError(
                         f"{os.path.relpath(path, tree)} has a {SYMBOL}() from "
                         f"elsewhere: this kernel solves the problem in "
@@ -899,7 +948,19 @@ def kernel_files():
                     yield path, f"{home}/{os.path.relpath(path, ROOT)}"
 
 
+def only_one(tree):
+    """Until this process ends nobody else grafts the tree, or takes a graft out."""
+    try:
+        fcntl.flock(os.open(tree, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        raise GraftError(f"another graft or ungraft of {tree} is running") from err
+    except OSError:
+        # What is wrong with it is said by whoever looks at it next
+        pass
+
+
 def do_graft(args):
+    only_one(args.tree)
     check_kernel(args.tree)
     callouts, files = load(ROOT, kernel_folders(), kernel_files(), args.tree)
     check_writable(args.tree, [callout.file for callout in callouts] +
@@ -913,6 +974,7 @@ def do_graft(args):
 
 
 def do_ungraft(args):
+    only_one(args.tree)
     kernel_version(args.tree)
     unweave(args.tree, KERNEL_STATE)
     print(f"graft: {args.tree} is as it was before the graft")
@@ -954,6 +1016,13 @@ def do_weave(args):
          args.jobs)
 
 
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="graft.py", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -961,8 +1030,9 @@ def main():
     parser.add_argument("--cache", metavar="DIR",
                         default=os.environ.get("IQ_SPATCH_CACHE"),
                         help="keep results of spatch there (IQ_SPATCH_CACHE)")
-    parser.add_argument("--jobs", type=int, metavar="N",
-                        default=int(os.environ.get("IQ_JOBS", "2")))
+    parser.add_argument("--jobs", type=positive, metavar="N",
+                        default=os.environ.get("IQ_JOBS") or "2",
+                        help="how many at a time (IQ_JOBS)")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in (("graft", do_graft), ("ungraft", do_ungraft),
                            ("check", do_check)):
@@ -988,9 +1058,15 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         args.function(args)
+    except Unfinished as err:
+        print(f"graft: {err}", file=sys.stderr)
+        sys.exit(1)
     except GraftError as err:
         text = str(err).rstrip(".")
         print(f"graft: {text}. Nothing was changed.", file=sys.stderr)
+        sys.exit(1)
+    except OSError as err:
+        print(f"graft: {err}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("graft: interrupted. Nothing was changed.", file=sys.stderr)

@@ -405,6 +405,7 @@ def do_series(args):
                    env=env).decode()
         log = git(repo, "log", "--reverse", "--format=  %s", f"{first}..HEAD",
                   env=env).decode()
+        letter = cover(args, plan, parts, signer, stat, log).encode()
         with tempfile.TemporaryDirectory(prefix="iq-series-out-") as made:
             git(repo, "format-patch", "-q", "--no-signature", "-M", "-n",
                 "-o", made, first, env=env)
@@ -412,8 +413,7 @@ def do_series(args):
             for name in sorted(os.listdir(made)):
                 graft.replace(os.path.join(out, name),
                               graft.read(os.path.join(made, name)))
-        graft.replace(os.path.join(out, COVER_NAME),
-                      cover(args, plan, parts, signer, stat, log).encode())
+        graft.replace(os.path.join(out, COVER_NAME), letter)
     print(f"series: {len(parts)} patches and {COVER_NAME} in {out}; apply "
           f"them with: git am {args.out}/*.patch")
 
@@ -445,8 +445,8 @@ def main():
     parser.add_argument("--cache", metavar="DIR",
                         default=os.environ.get("IQ_SPATCH_CACHE"),
                         help="keep results of spatch there (IQ_SPATCH_CACHE)")
-    parser.add_argument("--jobs", type=int, metavar="N",
-                        default=int(os.environ.get("IQ_JOBS", "2")))
+    parser.add_argument("--jobs", type=graft.positive, metavar="N",
+                        default=os.environ.get("IQ_JOBS") or "2")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("series")
     command.add_argument("tree")

@@ -8,6 +8,8 @@ KERNEL is a pristine kernel, of which a reduced copy is made; CACHE keeps
 spatch's results, since most tests apply the same call-outs to the same files.
 """
 
+import fcntl
+import functools
 import hashlib
 import importlib.util
 import os
@@ -70,8 +72,12 @@ def edit(path, change):
         text = handle.read()
     new = change(text)
     expect(new != text, f"the test's own change of {path} changed nothing")
+    write(path, new)
+
+
+def write(path, text):
     with open(path, "w", encoding="utf-8") as handle:
-        handle.write(new)
+        handle.write(text)
 
 
 class Lab:
@@ -514,6 +520,43 @@ def ungraft_of_a_tree_that_is_not_grafted(lab):
 
 
 @test
+def damaged_record(lab):
+    tree = lab.tree()
+    lab.grafted(tree)
+    for text in ("{}", "[]", "{"):
+        write(os.path.join(tree, STATE, "record.json"), text)
+        for command in ("graft", "ungraft"):
+            lab.refused(command, tree, "record.json is damaged")
+
+
+@test
+def two_at_a_time(lab):
+    tree = lab.tree()
+    held = os.open(tree, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    for command in ("graft", "ungraft"):
+        lab.refused(command, tree, "another graft or ungraft")
+    os.close(held)
+    lab.grafted(tree)
+
+
+@test
+def jobs_that_are_no_number(lab):
+    for jobs in ("two", "0", "-1"):
+        run = lab.run("callouts", None, env={"IQ_JOBS": jobs})
+        expect(run.returncode == 2 and "Traceback" not in run.stderr and
+               "--jobs" in run.stderr.split("\n")[-2], f"{jobs}: {run.stderr}")
+
+
+@test
+def file_that_an_editor_has_locked(lab):
+    """By a link to nowhere, as some do."""
+    tree = lab.tree()
+    os.symlink("me@here.1:2", os.path.join(tree, "drivers/iommu/.#iommu.c"))
+    lab.grafted(tree)
+
+
+@test
 def ungraft_of_an_edited_file(lab):
     tree = lab.tree()
     lab.grafted(tree)
@@ -785,9 +828,12 @@ def every_write_error_is_undone(lab):
     def replace(*args):
         nonlocal calls
         calls += 1
-        if calls == failing:
+        # By turns it cannot be written, and a signal comes just after it was
+        if calls == failing and failing % 2:
             raise OSError(28, "No space left on device")
         genuine(*args)
+        if calls == failing:
+            raise KeyboardInterrupt
 
     graft.replace = replace
     try:
@@ -798,6 +844,8 @@ def every_write_error_is_undone(lab):
                 break
             except graft.GraftError as err:
                 expect("undone" in str(err), str(err))
+            except KeyboardInterrupt:
+                pass
             after = snapshot(tree)
             expect(before == after, f"after a fault in write {failing}: "
                    + differences(before, after))
@@ -817,33 +865,119 @@ def a_killed_graft_can_be_taken_out(lab):
                                 lab.cache, 2, graft.kernel_files())
     total = 2 + len(plan.before) + len(plan.contents())
     for last in (1, len(plan.before), len(plan.before) + 2, total - 1):
-        child = os.fork()
-        if not child:
-            die_in_write(graft, last)
-            graft.write_plan(tree, STATE, plan)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        expect(os.WIFSIGNALED(status), f"write {last} of {total} was no end")
-        lab.refused("graft", tree, "grafted already|not from this graft")
-        run = lab.run("ungraft", tree)
-        expect(run.returncode == 0, f"after write {last}: {run.stderr}")
-        after = snapshot(tree)
-        expect(before == after, f"after write {last}: "
-               + differences(before, after))
+        expect(killed(graft, ["replace"], last, lambda: graft.write_plan(tree, STATE, plan)),
+               f"write {last} of {total} was no end")
+        taken_out(lab, tree, before, f"write {last}")
 
 
-def die_in_write(graft, last):
+@test
+def a_graft_killed_before_its_first_write_can_be_taken_out(lab):
+    tree = lab.tree()
+    before = snapshot(tree)
+    state = os.path.join(tree, STATE)
+    for names in ((), (lab.graft.TEMPORARY + "abc",)):
+        os.makedirs(state)
+        for name in names:
+            write(os.path.join(state, name), "half a record")
+        taken_out(lab, tree, before, f"{names}")
+    # But not what somebody else has put there
+    os.makedirs(state)
+    write(os.path.join(state, "mine"), "mine")
+    lab.refused("ungraft", tree, "is not grafted")
+
+
+@test
+def a_killed_ungraft_is_finished_by_the_next(lab):
+    graft = lab.graft
+    pristine = lab.tree()
+    before = snapshot(pristine)
+    lab.grafted(pristine)
+    steps = ["replace", "remove_file"]
+    total = counted(graft, steps, lambda: graft.unweave(copy_of(lab, pristine), STATE))
+    expect(total > len(lab.files), f"only {total} steps")
+    # The record; a file that was changed; those that were added; the last of all
+    for last in (1, 2, total // 2, total - 1, total):
+        tree = copy_of(lab, pristine)
+        expect(killed(graft, steps, last, lambda top=tree: graft.unweave(top, STATE)),
+               f"step {last} of {total} was no end")
+        taken_out(lab, tree, before, f"step {last}")
+    return f"{total} steps"
+
+
+@test
+def a_write_error_of_ungraft_is_told_as_it_is(lab):
+    graft = lab.graft
+    tree = lab.tree()
+    before = snapshot(tree)
+    lab.grafted(tree)
     genuine = graft.replace
     calls = 0
 
     def replace(*args):
         nonlocal calls
         calls += 1
+        if calls == 3:
+            raise OSError(28, "No space left on device")
         genuine(*args)
-        if calls == last:
-            os.kill(os.getpid(), signal.SIGKILL)
 
     graft.replace = replace
+    try:
+        graft.unweave(tree, STATE)
+        raise Failed("there was no error")
+    except graft.Unfinished as err:
+        expect("half restored" in str(err) and "once more" in str(err), str(err))
+    finally:
+        graft.replace = genuine
+    taken_out(lab, tree, before, "the error")
+
+
+def copy_of(lab, tree):
+    top = tempfile.mkdtemp(dir=lab.scratch)
+    return shutil.copytree(tree, top, symlinks=True, dirs_exist_ok=True)
+
+
+def taken_out(lab, tree, before, when):
+    """Whatever was interrupted: graft says so, and ungraft leaves the tree as it was."""
+    lab.refused("graft", tree, "grafted already|was interrupted", "make ungraft")
+    run = lab.run("ungraft", tree)
+    expect(run.returncode == 0, f"after {when}: {run.stderr}")
+    after = snapshot(tree)
+    expect(before == after, f"after {when}: " + differences(before, after))
+
+
+def counted(graft, names, function, at=None):
+    """How many steps function() takes, the calls of the functions so named; with AT it
+    does not come further than that one."""
+    genuine = {name: getattr(graft, name) for name in names}
+    calls = 0
+
+    def step(name, *args):
+        nonlocal calls
+        genuine[name](*args)
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        for name in names:
+            setattr(graft, name, functools.partial(step, name))
+        function()
+    finally:
+        for name in names:
+            setattr(graft, name, genuine[name])
+    return calls
+
+
+def killed(graft, names, last, function):
+    """Run function() in a process that is killed after that step."""
+    child = os.fork()
+    if not child:
+        try:
+            counted(graft, names, function, last)
+        finally:
+            # The parent's tests are not to go on here
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def main():
