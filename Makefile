@@ -49,6 +49,7 @@ help:
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
 	@echo 'Single suites:'
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
+	@echo '  make check-tools       bad input gets one clear error'
 	@echo '  make check-graft       graft refuses what it does not understand'
 	@echo '  make check-series      the series makes the grafted tree, and is for review'
 	@echo '  make check-bisect      each commit of the series compiles'
@@ -66,7 +67,7 @@ help:
 	@echo '  make check-kunitconfig kunit.py takes the .kunitconfig of each folder'
 	@echo '  make scenarios         the scenarios, in QEMU'
 	@echo '  make mutants           a fix taken out must turn a scenario red'
-	@echo '  make kunit             the tests that run in the kernel; ARCH=x86_64|arm64|um: on one'
+	@echo '  make kunit             the tests that run in the kernel'
 	@echo '  make kunit-coverage    what lines and branches of our own C these tests reach, by'
 	@echo '                         folder; what is left has a reason in tests/kunit/uncovered'
 	@echo '  make kunit-mutants     a lock, fence or check taken out must turn a KUnit test red'
@@ -90,11 +91,16 @@ help:
 	@echo '  KERNEL=<tree>          this kernel instead of the one from Debian'
 	@echo '  QEMU_SRC=<tree>        this QEMU instead of the one from Debian'
 	@echo '  VENDOR=intel|amd|arm   only what concerns this vendor: in demo, check, scenarios,'
-	@echo '                         mutants, bench'
+	@echo '                         mutants, bench, kernel, matrix and the check-* of kernels'
+	@echo '  ARCH=x86_64|arm64|um   only on this one: in kunit, kunit-mutants'
+	@echo '  ARGS="..."             options of scripts/matrix.sh'
 	@echo '  CHECK_DEPS=0           install nothing, only say what is missing'
 	@echo '  FORCE=1                graft into a kernel newer than the verified ones'
 	@echo '  IQ_CACHE=<dir>         where things go (~/.cache/iommu-quarantine)'
 	@echo '  IQ_JOBS=<n>            processes at a time (2)'
+	@echo '  IQ_VMS=<n>             machines of the scenarios at a time (2)'
+	@echo '  IQ_AGAIN=1             boot these also where the record of an earlier run would do'
+	@echo '  IQ_KUNIT_TIMEOUT=<s>   so long the KUnit tests of one machine may take (300)'
 
 .PHONY: deps sources qemu kernel
 deps:
@@ -146,7 +152,7 @@ callouts:
 demo: qemu kernel
 	@tests/guest/run.sh demo $(if $(VENDOR),--vendor '$(VENDOR)')
 
-check: deps
+check:
 	@scripts/check.sh
 
 scenarios: qemu kernel
@@ -157,7 +163,7 @@ mutants: qemu kernel
 
 .PHONY: bench
 bench: qemu
-	@for kind in plain grafted; do for arch in x86 arm64; do \
+	@for kind in plain grafted; do for arch in $(archs); do \
 		fragments="base.config $$arch.config"; \
 		[ $$kind = plain ] || fragments="$$fragments bench.config quarantine-$$arch.config"; \
 		scripts/build-kernel.sh $$kind --arch $$arch --name $$kind-bench \
@@ -178,7 +184,7 @@ kunit-mutants: qemu
 	@/usr/bin/python3 -B tests/kunit/mutants.py $(if $(ARCH),--arch '$(ARCH)')
 
 # check-SUITE: see scripts/check.sh for the suites.
-check-%: deps
+check-%:
 	@scripts/check.sh $*
 
 .PHONY: clean distclean

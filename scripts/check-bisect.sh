@@ -53,8 +53,10 @@ build()
 		printf 'CONFIG_IOMMU_QUARANTINE%s=y\n' '' _DEBUG >"$obj/on.config"
 		fragments+=("$obj/on.config")
 	fi
-	(cd "$src" && ARCH=$arch scripts/kconfig/merge_config.sh -m -O "$obj" "${fragments[@]}") >"$obj/build.log" 2>&1 ||
+	(cd "$src" && ARCH=$arch scripts/kconfig/merge_config.sh -m -O "$obj" "${fragments[@]}") >"$obj/build.log" 2>&1 || {
+		tail -n 20 "$obj/build.log"
 		return 1
+	}
 	# allnoconfig for the rest, as in the other builds.
 	mv "$obj/.config" "$obj/wanted.config"
 	kmake "$arch" "$state" KCONFIG_ALLCONFIG="$obj/wanted.config" allnoconfig >>"$obj/build.log" 2>&1 || {
@@ -77,7 +79,7 @@ build()
 	if grep -E '(warning|error):' "$obj/build.log"; then
 		return 1
 	fi
-	linked "$obj" "${cross:-}"
+	linked "$obj"
 }
 
 # linked OBJ: what is used of ours is defined.

@@ -8,6 +8,7 @@ set -euo pipefail
 . "$IQ_ROOT/scripts/ktap.sh"
 
 [ $# -gt 0 ] || set -- x86 arm64
+take_lock check-distro
 "$IQ_ROOT/scripts/sources.sh" kernel
 src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 
@@ -16,7 +17,7 @@ build()
 {
 	local obj
 
-	obj=$(build_kernel "$@" prepare)
+	obj=$(build_kernel "$@" prepare) || return 1
 	# The compiler speaks only when it runs; ccache repeats what it said.
 	mkdir -p "$obj/drivers/iommu" "$obj/drivers/pci"
 	find "$obj/drivers/iommu" "$obj/drivers/pci" -name '*.o' -delete
@@ -39,7 +40,7 @@ compiles()
 {
 	local plain grafted
 
-	config=$("$IQ_ROOT/scripts/distro-config.sh" "$src" "$1")
+	config=$("$IQ_ROOT/scripts/distro-config.sh" "$src" "$1") || return 1
 	plain=$(build plain "$1" distro.config) || return 1
 	grafted=$(build grafted "$1" "distro.config kabi-on.config") || return 1
 	echo "configuration: $config"

@@ -7,6 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 need sparse
+take_lock check-static
 # sparse does not know __typeof_unqual__, and the kernel then skips it.
 check="W=1 C=2 CHECK=sparse CF=-D__typeof_unqual__=__typeof__"
 

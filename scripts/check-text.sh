@@ -17,6 +17,7 @@ build()
 		--targets "prepare $folders"
 }
 
+take_lock check-text
 builds=()
 [ $# -gt 0 ] || set -- x86 arm64
 for arch; do

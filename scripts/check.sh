@@ -53,6 +53,7 @@ grafted_tree()
 
 suite_style() { scripts/check-style.sh; }
 suite_sources() { tests/sources/run.sh; }
+suite_tools() { tests/tools/run.sh; }
 suite_graft() { tests/graft/run.sh; }
 suite_series() { tests/series/run.sh; }
 suite_bisect() { scripts/check-bisect.sh; }
@@ -74,7 +75,7 @@ suite_lts()
 	esac
 	scripts/matrix.sh --no-off --scenarios @main --machines "$machine" --table "$out/lts.md" 6.12
 }
-suite_matrix() { scripts/matrix.sh $KERNELS; }
+suite_matrix() { scripts/matrix.sh ${KERNELS:-}; }
 suite_text() { scripts/check-text.sh "${archs[@]}"; }
 suite_static() { scripts/check-static.sh; }
 suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
@@ -89,14 +90,17 @@ vendors=${VENDOR:-intel,amd,arm}
 list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 
-all="build style sources graft series kabi text static rules models faultmodel kunitconfig kunit module lts scenarios mutants"
+suites="build style sources tools graft series kabi text static rules models faultmodel kunitconfig kunit module lts scenarios mutants"
 # That of the SMMUv3
+all=$suites
 [[ $vendors = *arm* ]] || all=${all/ module/}
 [ -z "${KERNELS:-}" ] || all="$all matrix"
 [ $# -gt 0 ] || set -- $all
 for name; do
-	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $all bisect module kunit-module distro matrix"
+	declare -F "suite_$name" >/dev/null || die "unknown suite '$name'; there are: $suites bisect kunit-module distro matrix"
 done
+kernels_or_die ${KERNELS:-}
+scripts/deps.sh
 
 take_lock check
 mkdir -p "$out"

@@ -5,17 +5,20 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-what=(build grafted tree out spatch)
+what=(build grafted tree out spatch series)
 case ${1:-} in
 "") ;;
-all) what+=(src tools dl apt ccache lock) ;;
+all) what+=(src tools dl apt ccache config .tools.record lock) ;;
 *) die "usage: clean.sh [all]" ;;
 esac
-cd "$IQ_CACHE"
-for name in "${what[@]}"; do
-	rm -rf "./$name"
+# Whoever is at work holds one of them
+for lock in "$IQ_CACHE"/lock/*; do
+	[ ! -e "$lock" ] || flock -n "$lock" true ||
+		die "$(basename "$lock") is at work in $IQ_CACHE; let it end first"
 done
+cd "$IQ_CACHE"
+rm -rf "${what[@]/#/./}"
 if [ "${1:-}" = all ]; then
-	rm -f .tools.record
-	rmdir --ignore-fail-on-non-empty .
+	cd /
+	rmdir --ignore-fail-on-non-empty "$IQ_CACHE"
 fi

@@ -36,6 +36,11 @@ die()
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
 	die "this is no Debian system; install by hand what corresponds to:" $packages
 
+case ${CHECK_DEPS:-1} in
+0|1) ;;
+*) die "CHECK_DEPS=$CHECK_DEPS: say 0 or 1" ;;
+esac
+
 # One query for all: a no-op must be quick.
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p')
 missing=

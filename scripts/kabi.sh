@@ -19,6 +19,11 @@ x86) files="iommu/iommu pci/pci pci/quirks pci/pci-acpi iommu/intel/dmar iommu/i
 arm64) files="iommu/iommu pci/pci pci/quirks iommu/arm/arm-smmu-v3/arm-smmu-v3" ;;
 *) die "KABI_ARCH=$arch: say x86 or arm64" ;;
 esac
+quick=${KABI_QUICK:-0}
+case $quick in
+0|1) ;;
+*) die "KABI_QUICK=$quick: say 0 or 1" ;;
+esac
 "$IQ_ROOT/scripts/sources.sh" kernel
 src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 if [ -n "${KABI_CONFIG:-}" ]; then
@@ -29,7 +34,7 @@ else
 fi
 say "configuration: $config"
 targets="drivers/iommu/ drivers/pci/"
-if [ -n "${KABI_QUICK:-}" ]; then
+if [ "$quick" = 1 ]; then
 	targets=
 	ours=drivers/iommu/quarantine/
 	for file in $files; do

@@ -46,6 +46,8 @@ if [ -n "$coverage" ]; then
 	done
 fi
 
+# One set of logs; a build has its own lock
+[ -n "$build_only" ] || take_lock kunit
 "$IQ_ROOT/scripts/sources.sh" kernel
 plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 id=$(basename "$plain_src")
@@ -110,7 +112,8 @@ boot()
 	# In a process group of its own, with the machine that it starts
 	(cd "$src" && exec setsid "$@") >"$log" 2>&1 9>&- &
 	booting=$!
-	trap 'kill -- -"$booting"' EXIT
+	trap 'kill -- -"$booting" 2>/dev/null' EXIT
+	trap 'exit 1' TERM INT
 	until grep -aq "KTAP version" "$log"; do
 		if ! kill -0 "$booting" 2>/dev/null; then
 			break
@@ -122,8 +125,8 @@ boot()
 		fi
 		sleep 1
 	done
-	trap - EXIT
 	wait "$booting" || die "kunit.py failed with status $?, see $log"
+	trap - EXIT
 }
 
 run()

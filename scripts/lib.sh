@@ -59,6 +59,17 @@ vendor_archs()
 	done | sort -ru
 }
 
+# kernels_or_die NAME...: each a version as 7.2, or a tree
+kernels_or_die()
+{
+	local name
+
+	for name; do
+		[[ $name =~ ^[0-9]+\.[0-9]+$ || -f $name/Makefile ]] ||
+			die "'$name' is neither a version as 7.2 nor a kernel tree"
+	done
+}
+
 # graft_changed TREE: the files of the kernel that the graft has changed there, a line each
 graft_changed()
 {

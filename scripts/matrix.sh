@@ -54,15 +54,17 @@ declared()
 {
 	local version
 
-	{ "$IQ_ROOT/scripts/sources.sh" offered; meta Linux-Maximum; printf '%s\n' 6.12 6.18 7.1 7.2; } |
+	{ "$IQ_ROOT/scripts/sources.sh" offered || exit; meta Linux-Maximum; printf '%s\n' 6.12 6.18 7.1 7.2; } |
 		sort -Vru | while read -r version; do
 			older "$version" 6.12 || echo "$version"
 		done
 }
 if [ $# -eq 0 ]; then
-	mapfile -t kernels < <(declared)
+	list=$(declared)
+	mapfile -t kernels <<<"$list"
 	set -- "${kernels[@]}"
 fi
+kernels_or_die "$@"
 # This is how an unverified kernel is verified.
 export FORCE=1
 
@@ -108,6 +110,8 @@ columns_of()
 	printf '%s\n' "${columns[@]}" | sed "$([ -n "$machine" ] || echo /scenarios/d)"
 }
 
+# Who else builds there would have what he built thrown away
+take_lock matrix
 plan=0
 for arch in "${archs[@]}"; do
 	plan=$((plan + $(columns_of "$arch" | wc -l)))
@@ -125,7 +129,7 @@ cell()
 
 	shift
 	say "$name"
-	"$@" >"$work/log" 2>&1 || status=$?
+	"$@" >"$work/log" 2>&1 9>&- || status=$?
 	time="$((EPOCHSECONDS - start)) s"
 	case $status in
 	0)	ktap_ok "$name"

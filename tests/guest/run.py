@@ -19,6 +19,7 @@ says of each when that was; --again (or IQ_AGAIN=1) boots them all the same.
 
 import argparse
 import concurrent.futures
+import contextlib
 import copy
 import dataclasses
 import fcntl
@@ -47,7 +48,11 @@ RUN = os.path.join(OUT, f"run-{os.getpid()}")
 KEEP_RUNS = 8
 RECORDS = os.path.join(OUT, "records")
 KEEP_RECORDS_DAYS = 30
-VMS_AT_ONCE = int(os.environ.get("IQ_VMS", "2"))
+VMS_AT_ONCE = os.environ.get("IQ_VMS") or "2"
+if not re.fullmatch("[1-9][0-9]?", VMS_AT_ONCE):
+    sys.exit(f"{os.path.basename(sys.argv[0])}: error: IQ_VMS={VMS_AT_ONCE}: say how many "
+             "machines may run at a time")
+VMS_AT_ONCE = int(VMS_AT_ONCE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1273,6 +1278,20 @@ MUTANTS = [
 ]
 
 
+@contextlib.contextmanager
+def locked(name):
+    """As take_lock of scripts/lib.sh has it, and until the block ends."""
+    path = os.path.join(CACHE, "lock", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another run ({name})")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def mutant_build(base):
     """A copy of a build tree: the shared one stays as it is."""
     # Beside the original: the objects know their sources by a relative path.
@@ -1392,19 +1411,13 @@ def cmd_mutants(args):
     chosen = [m for m in MUTANTS if (not only or m[0] in only) and machines & set(m[6])]
     if not chosen:
         die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
-    lock = open(os.path.join(OUT, "mutants.lock"), "w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say("waiting for another run of the mutants")
-        fcntl.flock(lock, fcntl.LOCK_EX)
     ktap = Ktap()
-    ktap.plan(sum(len(m[6]) for m in chosen))
-    for arch in (X86, ARM64):
-        of_arch = [m for m in chosen if MACHINES[m[6][0]].arch is arch]
-        if of_arch:
-            run_mutants(arch, of_arch, ktap, asked_again(args))
-    lock.close()
+    with locked("mutants"):
+        ktap.plan(sum(len(m[6]) for m in chosen))
+        for arch in (X86, ARM64):
+            of_arch = [m for m in chosen if MACHINES[m[6][0]].arch is arch]
+            if of_arch:
+                run_mutants(arch, of_arch, ktap, asked_again(args))
     return ktap.failed
 
 
