@@ -1104,13 +1104,6 @@ void amd_quarantine_narrow(struct amd_iommu *iommu)
 	amd_narrowing_end(iommu, flags);
 }
 
-static bool amd_sleeps(struct amd_dev *adev)
-{
-	pci_power_t state = to_pci_dev(adev->dev)->current_state;
-
-	return state != PCI_D0 && state != PCI_UNKNOWN;
-}
-
 /* Whoever may have been asked, but who sleeps: it need not answer any more */
 static void amd_suspect_all(struct amd_iommu *iommu)
 {
@@ -1119,7 +1112,7 @@ static void amd_suspect_all(struct amd_iommu *iommu)
 
 	xa_for_each_range(&amd_devs, key, adev, amd_key(iommu, 0),
 			  amd_key(iommu, 0xffff))
-		if (!amd_sleeps(adev))
+		if (iommu_quarantine_is_awake(to_pci_dev(adev->dev)))
 			amd_suspect(adev);
 }
 

@@ -158,6 +158,16 @@ static bool cut_off_below(struct pci_dev *port)
 	return found;
 }
 
+/*
+ * Says nothing itself: a console may flush, find its IOMMU silent and have somebody cut
+ * off, which takes the lock.
+ */
+static bool port_reopen(struct pci_dev *port, unsigned int seen)
+{
+	guard(raw_spinlock_irqsave)(&cut_off_lock);
+	return seen == cut_offs && port_set_master(port, true);
+}
+
 /**
  * quarantine_reopen() - a device that may have been cut off has recovered
  * @q: its state
@@ -182,9 +192,8 @@ void quarantine_reopen(struct quarantine *q)
 		seen = READ_ONCE(cut_offs);
 		if (cut_off_below(port))
 			return;
-		scoped_guard(raw_spinlock_irqsave, &cut_off_lock)
-			if (seen == cut_offs && port_set_master(port, true))
-				pci_info(port, "iommu-quarantine: bus mastering turned on again\n");
+		if (port_reopen(port, seen))
+			pci_info(port, "iommu-quarantine: bus mastering turned on again\n");
 	} while (seen != READ_ONCE(cut_offs));
 }
 

@@ -206,18 +206,12 @@ int iommu_quarantine_bus_done(struct pci_dev *bridge, int rc)
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_quarantine_bus_done);
 
-static bool is_awake(struct pci_dev *pdev)
-{
-	return pdev->current_state == PCI_D0 ||
-	       pdev->current_state == PCI_UNKNOWN;
-}
-
 /* It is back in D0, and nothing has been written into it since */
 static void power_back(struct quarantine *q, struct pci_dev *pdev)
 {
 	int state;
 
-	if (!READ_ONCE(q->slept) || !is_awake(pdev))
+	if (!READ_ONCE(q->slept) || !iommu_quarantine_is_awake(pdev))
 		return;
 	guard(mutex)(&q->busy);
 	if (!xchg(&q->slept, false))
@@ -344,7 +338,7 @@ static void power_open(struct quarantine *q, struct pci_dev *pdev, bool image)
 	if (state == Q_RELEASED || q->deferred)
 		return;
 	if (state == Q_HEALTHY) {
-		if (!is_awake(pdev))
+		if (!iommu_quarantine_is_awake(pdev))
 			return;
 		if (image)
 			quarantine_proof_frozen(pdev, false, &q->asleep);
@@ -354,7 +348,7 @@ static void power_open(struct quarantine *q, struct pci_dev *pdev, bool image)
 		return;
 	}
 	/* Found dead since it sleeps: what it was before counts */
-	if (READ_ONCE(q->slept) && !is_awake(pdev))
+	if (READ_ONCE(q->slept) && !iommu_quarantine_is_awake(pdev))
 		return;
 	WRITE_ONCE(q->slept, false);
 	if (image)

@@ -133,6 +133,21 @@ bool iommu_quarantine_reports(void)
 EXPORT_SYMBOL_GPL(iommu_quarantine_reports);
 
 /**
+ * iommu_quarantine_is_awake() - is a device in D0, as far as the PCI core knows?
+ * @pdev: the device
+ *
+ * Before a driver has enabled it, nobody knows, but it answers.
+ *
+ * Context: any.
+ * Return: false if it was set to D1, D2 or D3.
+ */
+bool iommu_quarantine_is_awake(struct pci_dev *pdev)
+{
+	return pdev->current_state == PCI_D0 ||
+	       pdev->current_state == PCI_UNKNOWN;
+}
+
+/**
  * iommu_quarantine_may_ask() - can a device answer an invalidation that it is not owed?
  * @dev: a PCI device
  *
@@ -154,8 +169,7 @@ bool iommu_quarantine_may_ask(struct device *dev)
 	struct quarantine *q;
 
 	if (!iommu_quarantine_enabled() || pci_dev_is_disconnected(pf) ||
-	    (pdev->current_state != PCI_D0 &&
-	     pdev->current_state != PCI_UNKNOWN))
+	    !iommu_quarantine_is_awake(pdev))
 		return false;
 	guard(rcu)();
 	q = quarantine_find(dev);

@@ -136,6 +136,7 @@ void iommu_quarantine_fenced(struct device *dev,
 			     const struct iommu_broken_evidence *evidence);
 u32 iommu_quarantine_epoch(struct device *dev);
 bool iommu_quarantine_enabled(void);
+bool iommu_quarantine_is_awake(struct pci_dev *pdev);
 bool iommu_quarantine_may_ask(struct device *dev);
 bool iommu_quarantine_reports(void);
 bool iommu_quarantine_condemned(struct device *dev);
