@@ -17,16 +17,17 @@ static void quarantine_gdev_lift(struct group_device *gdev)
 
 /*
  * A device that leaves while it is blocked takes its share of recovery_cnt
- * with it: else its siblings get -EBUSY for ever.
+ * with it: else its siblings get -EBUSY for ever. Noted of each one: one that has no
+ * state may be where another one was, which left its own.
  */
 static void quarantine_gdev_remove(struct iommu_group *group,
 				   struct group_device *gdev)
 {
 	lockdep_assert_held(&group->mutex);
 
+	iommu_quarantine_left_group(gdev->dev, gdev->blocked);
 	if (!gdev->blocked)
 		return;
-	iommu_quarantine_left_blocked(gdev->dev);
 	if (!WARN_ON(group->recovery_cnt == 0))
 		group->recovery_cnt--;
 }

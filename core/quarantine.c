@@ -682,19 +682,20 @@ void iommu_quarantine_reattached(struct device *dev)
 }
 
 /**
- * iommu_quarantine_left_blocked() - a blocked device leaves its group
+ * iommu_quarantine_left_group() - a device leaves its group
  * @dev: the device, released by iommu_quarantine_release() already
+ * @blocked: it is attached to the blocking domain
  *
  * Context: process, group->mutex held.
  */
-void iommu_quarantine_left_blocked(struct device *dev)
+void iommu_quarantine_left_group(struct device *dev, bool blocked)
 {
 	struct quarantine *q;
 
 	guard(rcu)();
 	q = quarantine_at(dev);
 	if (q && q->dev == dev)
-		q->left_blocked = true;
+		q->left_blocked = blocked;
 }
 
 /**

@@ -81,7 +81,7 @@ MUTANTS = [
      MOCK_SUITE, "um"),
     ("core-no-verify", CORE, r"if \(q->backend->verify && q->backend->verify\(dev\)\) \{",
      "if (false) {", MOCK_SUITE, "um"),
-    ("core-left-blocked", CORE, r"q->left_blocked = true;", ";", MOCK_SUITE, "um"),
+    ("core-left-blocked", CORE, r"q->left_blocked = blocked;", ";", MOCK_SUITE, "um"),
     ("core-not-condemned", CORE,
      r"if \(quarantine_release\(q\) != Q_HEALTHY\)",
      "if (quarantine_release(q) == Q_HEALTHY)", MOCK_SUITE, "um"),

@@ -163,7 +163,7 @@ bool iommu_quarantine_stale(struct device *dev);
 bool iommu_quarantine_lift(struct device *dev, unsigned int reset_depth);
 void iommu_quarantine_reattached(struct device *dev);
 void iommu_quarantine_ats_off(struct device *dev);
-void iommu_quarantine_left_blocked(struct device *dev);
+void iommu_quarantine_left_group(struct device *dev, bool blocked);
 bool iommu_quarantine_was_blocked(struct device *dev);
 
 /* for drivers/pci */
