@@ -681,6 +681,9 @@ static void amd_store_flags(struct amd_iommu *iommu, u16 devid,
 	struct amd_dev *adev;
 	u64 word;
 
+	/* Nor what the fence of one that was removed from there has left */
+	keep &= ~AMD_DTE_SUPPRESS;
+	flags &= ~AMD_DTE_SUPPRESS;
 	guard(rcu)();
 	adev = amd_find(iommu, devid);
 	if (!adev) {
@@ -688,7 +691,7 @@ static void amd_store_flags(struct amd_iommu *iommu, u16 devid,
 		return;
 	}
 	guard(raw_spinlock_irqsave)(&adev->lock);
-	word = ((READ_ONCE(dte->data[1]) & keep) | flags) & ~AMD_DTE_SUPPRESS;
+	word = (READ_ONCE(dte->data[1]) & keep) | flags;
 	WRITE_ONCE(dte->data[1],
 		   amd_is_fenced(adev) ? amd_masked(adev, word) : word);
 }

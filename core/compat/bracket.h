@@ -18,6 +18,8 @@
  */
 #ifdef CONFIG_IOMMU_QUARANTINE
 
+#include <linux/sched/mm.h>
+
 static int __iommu_group_alloc_blocking_domain(struct iommu_group *group);
 
 static struct group_device *__dev_to_gdev(struct device *dev)
@@ -115,12 +117,19 @@ static void quarantine_pasids_on(struct iommu_group *group, struct device *dev)
 	struct iommu_domain *domain;
 	unsigned long pasid;
 	void *entry;
+	bool sva;
 
 	if (!dev->iommu->max_pasids)
 		return;
 	xa_for_each_start(&group->pasid_array, pasid, entry, IOMMU_NO_PASID + 1) {
 		domain = quarantine_pasid_domain(entry);
+		sva = domain->type == IOMMU_DOMAIN_SVA;
+		/* Of a process that is gone, but for somebody who holds on to its PASID */
+		if (sva && !mmget_not_zero(domain->mm))
+			continue;
 		WARN_ON(domain->ops->set_dev_pasid(domain, dev, pasid, NULL));
+		if (sva)
+			mmput_async(domain->mm);
 	}
 }
 
@@ -190,7 +199,9 @@ int pci_dev_reset_iommu_prepare(struct pci_dev *pdev)
 	struct group_device *gdev;
 	int ret;
 
-	if (!pci_ats_supported(pdev) || !dev_has_iommu(dev))
+	/* Off is what the kernel was before it had this bracket */
+	if (!iommu_quarantine_reports() || !pci_ats_supported(pdev) ||
+	    !dev_has_iommu(dev))
 		return 0;
 
 	guard(mutex)(&group->mutex);
@@ -224,7 +235,8 @@ void pci_dev_reset_iommu_done(struct pci_dev *pdev)
 	struct iommu_group *group = dev->iommu_group;
 	struct group_device *gdev;
 
-	if (!pci_ats_supported(pdev) || !dev_has_iommu(dev))
+	if (!iommu_quarantine_reports() || !pci_ats_supported(pdev) ||
+	    !dev_has_iommu(dev))
 		return;
 
 	guard(mutex)(&group->mutex);

@@ -39,6 +39,16 @@ static int fn ## _asking(struct iommu_domain *domain, struct device *dev) \
 static_assert(true)
 #endif
 
+/*
+ * Is PCI ATS off while a device is blocked, whoever blocked it? So it is where the bracket
+ * around resets is ours: its drivers have no other way.
+ */
+#ifdef IQ_HAVE_RESET_BRACKET
+#define QUARANTINE_BLOCKED_HAS_NO_ATS false
+#else
+#define QUARANTINE_BLOCKED_HAS_NO_ATS true
+#endif
+
 #ifdef IQ_HAVE_IMPORT_NS_STRING
 #define QUARANTINE_IMPORT_NS(ns) MODULE_IMPORT_NS(#ns)
 #else
