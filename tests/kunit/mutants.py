@@ -476,14 +476,16 @@ def build_header_mutant(arch, source, build, path, text):
     was = os.stat(header)
     with open(header, encoding="utf-8") as handle:
         original = handle.read()
-    try:
-        with open(header, "w", encoding="utf-8") as handle:
-            handle.write(text)
-        compiled = guest.make_mutant(arch, source, build)
-    finally:
-        with open(header, "w", encoding="utf-8") as handle:
-            handle.write(original)
-        os.utime(header, ns=(was.st_atime_ns, was.st_mtime_ns))
+    # That of build-kernel.sh, so that nobody builds from it meanwhile
+    with guest.locked(f"kernel-grafted-{os.path.basename(source)}"):
+        try:
+            with open(header, "w", encoding="utf-8") as handle:
+                handle.write(text)
+            compiled = guest.make_mutant(arch, source, build)
+        finally:
+            with open(header, "w", encoding="utf-8") as handle:
+                handle.write(original)
+            os.utime(header, ns=(was.st_atime_ns, was.st_mtime_ns))
     if not compiled:
         guest.die(f"nothing was compiled with the mutated {path}, see {build}/mutant.log")
     return [os.path.join(build, name) for name in compiled]
@@ -514,20 +516,12 @@ def boot_once(source, build, name, suites, log):
                                   "--raw_output=all", "--arch", name, *machine, suites],
                                  cwd=source, env=env, stdout=handle,
                                  stderr=subprocess.STDOUT, start_new_session=True)
-        with open(log, encoding="utf-8", errors="replace") as said:
-            # The first red test is enough, and so is one that never ends.
-            rest, fresh = "", time.monotonic()
-            while kunit.poll() is None:
-                *lines, rest = (rest + said.read()).split("\n")
-                if any(GREEN.match(line) for line in lines):
-                    fresh = time.monotonic()
-                if (any(RED.match(line) for line in lines) or
-                        time.monotonic() - fresh > HANGS):
-                    os.killpg(kunit.pid, signal.SIGKILL)
-                try:
-                    kunit.wait(0.5)
-                except subprocess.TimeoutExpired:
-                    pass
+        try:
+            watch(kunit, log)
+        finally:
+            if kunit.poll() is None:
+                os.killpg(kunit.pid, signal.SIGKILL)
+                kunit.wait()
     judge = subprocess.run([sys.executable, "-B", os.path.join(ROOT, "scripts/kunit-ktap.py"),
                             "--features", os.path.join(source, FEATURES),
                             "--partial", f"{name}={log}"], stdout=subprocess.PIPE,
@@ -536,6 +530,22 @@ def boot_once(source, build, name, suites, log):
     if judge.returncode != bool(red):
         guest.die(f"kunit-ktap.py ended with {judge.returncode} on {log}")
     return red[0] if red else None
+
+
+def watch(kunit, log):
+    """Until it ends, a test is red, which is enough, or one never ends."""
+    with open(log, encoding="utf-8", errors="replace") as said:
+        rest, fresh = "", time.monotonic()
+        while kunit.poll() is None:
+            *lines, rest = (rest + said.read()).split("\n")
+            if any(GREEN.match(line) for line in lines):
+                fresh = time.monotonic()
+            if any(RED.match(line) for line in lines) or time.monotonic() - fresh > HANGS:
+                return
+            try:
+                kunit.wait(0.5)
+            except subprocess.TimeoutExpired:
+                pass
 
 
 def main():
@@ -550,6 +560,12 @@ def main():
     if not chosen:
         guest.die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with guest.locked("kunit-mutants"):
+        return run(chosen, not only)
+
+
+def run(chosen, whole):
     logs = os.path.join(guest.CACHE, "out/kunit/mutants")
     os.makedirs(logs, exist_ok=True)
     print(f"KTAP version 1\n1..{len(chosen)}")
@@ -590,7 +606,7 @@ def main():
                 print(f"not ok {number} {name} # survives", flush=True)
         shutil.rmtree(build)
     print(f"# {killed} of {number} killed")
-    return 1 if unexplained or (not only and killed < number * 95 / 100) else 0
+    return 1 if unexplained or (whole and killed < number * 95 / 100) else 0
 
 
 if __name__ == "__main__":
