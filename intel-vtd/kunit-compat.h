@@ -15,7 +15,9 @@ static inline int vtd_kunit_init_dids(struct intel_iommu *iommu)
 {
 	ida_init(&iommu->domain_ida);
 	mutex_init(&iommu->did_lock);
+#ifdef IQ_HAVE_VTD_MAX_DOMAIN_ID
 	iommu->max_domain_id = cap_ndoms(iommu->cap);
+#endif
 	return 0;
 }
 
