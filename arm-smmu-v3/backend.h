@@ -15,8 +15,10 @@
 #ifndef IQ_HAVE_SMMU_CMD
 #define arm_smmu_cmdq_issue_cmdlist smmu_quarantine_issue
 /* for tests */
-#define __arm_smmu_cmdq_issue_cmdlist smmu_quarantine_issue
 #define CMDQ_OP_TLBI_NH_ALL	0x10
+#endif
+#ifndef IQ_HAVE_SMMU_CMDLIST_TWICE
+#define __arm_smmu_cmdq_issue_cmdlist arm_smmu_cmdq_issue_cmdlist
 #endif
 
 enum smmu_state {
