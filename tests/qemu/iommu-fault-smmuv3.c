@@ -96,6 +96,18 @@ static int64_t smmu_deadline(const SMMUInv *i)
     return i->since + iommu_fault_timeout_ns();
 }
 
+/*
+ * Its clock is coarse: what was asked of two devices almost at once, as one list of
+ * commands does, expires at once. How long that takes here depends on the host.
+ */
+static bool smmu_is_due(const SMMUInv *i, int64_t now)
+{
+    int64_t tick = iommu_fault_timeout_ns() / 16;
+
+    return smmu_deadline(i) <= now ||
+           (smmu_deadline(i) <= now + tick && i->answer > smmu_deadline(i));
+}
+
 static SMMUInv *smmu_oldest(IOMMUFaultSMMU *a)
 {
     SMMUInv *i;
@@ -171,7 +183,7 @@ static void smmu_expire(IOMMUFaultSMMU *a)
     SMMUInv *i, *tmp;
 
     QSIMPLEQ_FOREACH_SAFE(i, &a->invs, next, tmp) {
-        if (i->given_up || (smmu_deadline(i) > now && !forget)) {
+        if (i->given_up || (!smmu_is_due(i, now) && !forget)) {
             continue;
         }
         if (!g_hash_table_size(sids)) {
