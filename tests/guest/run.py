@@ -239,7 +239,7 @@ PLAIN = {
     # One that is sent into the reset may never be answered: then the flush hangs
     "bus_quiet": "invalidations-in-reset|unmap-returned",
     "kind_pf_flr": "unmap-returned",
-    "vf_quiet": "invalidations-in-reset",
+    "vf_quiet": "invalidations-in-reset|unmap-returned",
     "vfio_reset": "unmap-returned",
     "vfio_dies": "close-returned",
 }
@@ -306,12 +306,12 @@ PLAIN_AMD = {
     "hibernate": "reused-pages-damaged",
     "kexec": "reused-pages-damaged",
     "kdump": "reused-pages-damaged",
-    "bus_quiet": "invalidations-in-reset",
+    "bus_quiet": "invalidations-in-reset|unmap-returned",
     "kind_vf_flr": "reused-pages-damaged",
     "kind_pf_flr": "reused-pages-damaged",
     "pf_broken": "reused-pages-damaged",
     "vf_disabled": "reused-pages-damaged",
-    "vf_quiet": "invalidations-in-reset",
+    "vf_quiet": "invalidations-in-reset|unmap-returned",
     "vfio_reset": "reused-pages-damaged",
     "vfio_hot_reset": "reused-pages-damaged",
     "vfio_close": "reused-pages-damaged",
