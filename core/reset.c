@@ -312,7 +312,7 @@ void quarantine_bracket_close(struct quarantine *q, struct pci_dev *pdev,
 	 * (PCIe Base Specification, 10.5.1.3). The PCI core restores it later,
 	 * with everything else, which then changes nothing.
 	 */
-	if (outermost && (q->proven || (!broken && QUARANTINE_BLOCKED_HAS_NO_ATS)))
+	if (outermost && (q->proven || (!broken && QUARANTINE_OWN_BRACKET)))
 		pci_restore_pasid_state(pdev);
 	/* One in service keeps its ATS, and nobody restores virtual functions */
 	if (outermost && pdev->is_virtfn && !broken)

@@ -39,14 +39,11 @@ static int fn ## _asking(struct iommu_domain *domain, struct device *dev) \
 static_assert(true)
 #endif
 
-/*
- * Is PCI ATS off while a device is blocked, whoever blocked it? So it is where the bracket
- * around resets is ours: its drivers have no other way.
- */
+/* Is the bracket around resets our own? Then ATS is off while a device is blocked */
 #ifdef IQ_HAVE_RESET_BRACKET
-#define QUARANTINE_BLOCKED_HAS_NO_ATS false
+#define QUARANTINE_OWN_BRACKET false
 #else
-#define QUARANTINE_BLOCKED_HAS_NO_ATS true
+#define QUARANTINE_OWN_BRACKET true
 #endif
 
 #ifdef IQ_HAVE_IMPORT_NS_STRING

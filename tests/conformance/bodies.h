@@ -1898,6 +1898,12 @@ static void iq_body_off(struct kunit *test)
 	iq_settle(d);
 	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
 	iq_expect_in_service(test, d);
+	/* A reset is what it is without us: it blocks nobody if the bracket is ours */
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_reset_prepare(d->pdev, false), 0);
+	if (QUARANTINE_OWN_BRACKET)
+		KUNIT_EXPECT_TRUE(test, iq_may_translate(d));
+	iommu_quarantine_reset_done(d->pdev, false, 0);
+	iq_expect_in_service(test, d);
 }
 
 /* R8: who uses the same Requester ID is told, whatever else there is in the group */
