@@ -117,18 +117,18 @@ static void quarantine_pasids_on(struct iommu_group *group, struct device *dev)
 	struct iommu_domain *domain;
 	unsigned long pasid;
 	void *entry;
-	bool sva;
+	bool alive;
+	int ret;
 
 	if (!dev->iommu->max_pasids)
 		return;
 	xa_for_each_start(&group->pasid_array, pasid, entry, IOMMU_NO_PASID + 1) {
 		domain = quarantine_pasid_domain(entry);
-		sva = domain->type == IOMMU_DOMAIN_SVA;
-		/* Of a process that is gone, but for somebody who holds on to its PASID */
-		if (sva && !mmget_not_zero(domain->mm))
-			continue;
-		WARN_ON(domain->ops->set_dev_pasid(domain, dev, pasid, NULL));
-		if (sva)
+		/* May be refused for a process that is gone while somebody holds on to its PASID */
+		alive = domain->type != IOMMU_DOMAIN_SVA || mmget_not_zero(domain->mm);
+		ret = domain->ops->set_dev_pasid(domain, dev, pasid, NULL);
+		WARN_ON(ret && alive);
+		if (domain->type == IOMMU_DOMAIN_SVA && alive)
 			mmput_async(domain->mm);
 	}
 }
