@@ -91,7 +91,7 @@ help:
 	@echo '  KERNEL=<tree>          this kernel instead of the one from Debian'
 	@echo '  QEMU_SRC=<tree>        this QEMU instead of the one from Debian'
 	@echo '  VENDOR=intel|amd|arm   only what concerns this vendor: in demo, check, scenarios,'
-	@echo '                         mutants, bench, kernel, matrix and the check-* of kernels'
+	@echo '                         mutants, bench, kernel, matrix, check-lts, check-text'
 	@echo '  ARCH=x86_64|arm64|um   only on this one: in kunit, kunit-mutants'
 	@echo '  ARGS="..."             options of scripts/matrix.sh'
 	@echo '  CHECK_DEPS=0           install nothing, only say what is missing'

@@ -11,10 +11,11 @@ case ${1:-} in
 all) what+=(src tools dl apt ccache config .tools.record lock) ;;
 *) die "usage: clean.sh [all]" ;;
 esac
-# Whoever is at work holds one of them
+# Whoever builds or boots there holds one of them; who comes now waits
 for lock in "$IQ_CACHE"/lock/*; do
-	[ ! -e "$lock" ] || flock -n "$lock" true ||
-		die "$(basename "$lock") is at work in $IQ_CACHE; let it end first"
+	[ -e "$lock" ] || continue
+	exec {fd}>"$lock"
+	flock -n "$fd" || die "$(basename "$lock") is at work in $IQ_CACHE; let it end first"
 done
 cd "$IQ_CACHE"
 rm -rf "${what[@]/#/./}"

@@ -39,6 +39,7 @@ A folder of call-outs holds
 
 import argparse
 import concurrent.futures
+import contextlib
 import fcntl
 import glob
 import hashlib
@@ -645,7 +646,8 @@ def load_state(tree, state):
     except ValueError as err:
         raise GraftError(f"{path} is damaged: {err}") from err
     if not isinstance(record, dict) or \
-            not {"complete", "changed", "created"} <= set(record):
+            not all(isinstance(record.get(part), of) for part, of in (
+                ("complete", bool), ("changed", dict), ("created", dict))):
         raise GraftError(f"{path} is damaged: it is no record of a graft")
     return record
 
@@ -690,8 +692,9 @@ def unweave(tree, state):
         # All that a graft has written by then, and all that an ungraft has left
         if not is_bare(tree, state):
             raise GraftError(f"{tree} is not grafted: it has no {state}/record.json")
-        shutil.rmtree(os.path.join(tree, state))
-        remove_empty(tree, state)
+        with half_restored(tree):
+            shutil.rmtree(os.path.join(tree, state))
+            remove_empty(tree, state)
         return
     edited = []
     for name, hashes in record["changed"].items():
@@ -731,9 +734,9 @@ def unweave(tree, state):
         raise GraftError("not from the graft: " + ", ".join(
             os.path.relpath(path, tree) for path in strange) +
             "; move that away first")
-    try:
-        # From here on a file may be as before the graft or as after it
-        save_record(tree, state, {**record, "complete": False})
+    # From here on a file may be as before the graft or as after it
+    save_record(tree, state, {**record, "complete": False})
+    with half_restored(tree):
         for name, hashes in record["changed"].items():
             path = os.path.join(tree, name)
             if sha(read(path)) != hashes["before"]:
@@ -748,15 +751,23 @@ def unweave(tree, state):
         if os.path.isdir(kept):
             shutil.rmtree(kept)
         remove_file(os.path.join(tree, state, "record.json"))
+        shutil.rmtree(os.path.join(tree, state))
+        remove_empty(tree, state)
+        # Folders that held only build products.
+        if os.path.isdir(home) and home != tree.rstrip("/"):
+            for at, _, _ in os.walk(home, topdown=False):
+                os.rmdir(at)
+
+
+@contextlib.contextmanager
+def half_restored(tree):
+    """Whatever ends it: what is left, and what is to be done."""
+    try:
+        yield
     except BaseException as err:
-        raise Unfinished(f"{tree} is half restored ({err or type(err).__name__}); "
-                         f"take the graft out once more") from err
-    shutil.rmtree(os.path.join(tree, state))
-    remove_empty(tree, state)
-    # Folders that held only build products.
-    if os.path.isdir(home) and home != tree.rstrip("/"):
-        for at, _, _ in os.walk(home, topdown=False):
-            os.rmdir(at)
+        what = "interrupted" if not isinstance(err, Exception) else err
+        raise Unfinished(f"{tree} is half restored ({what}); take the graft "
+                         f"out once more") from err
 
 
 def is_bare(tree, state):

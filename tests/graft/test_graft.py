@@ -523,7 +523,7 @@ def ungraft_of_a_tree_that_is_not_grafted(lab):
 def damaged_record(lab):
     tree = lab.tree()
     lab.grafted(tree)
-    for text in ("{}", "[]", "{"):
+    for text in ("{}", "[]", "{", '{"complete": true, "changed": [], "created": []}'):
         write(os.path.join(tree, STATE, "record.json"), text)
         for command in ("graft", "ungraft"):
             lab.refused(command, tree, "record.json is damaged")

@@ -1279,16 +1279,16 @@ MUTANTS = [
 
 
 @contextlib.contextmanager
-def locked(name):
+def locked(name, how=fcntl.LOCK_EX):
     """As take_lock of scripts/lib.sh has it, and until the block ends."""
     path = os.path.join(CACHE, "lock", name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
         except BlockingIOError:
             say(f"waiting for another run ({name})")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, how)
         yield
 
 
@@ -1337,10 +1337,13 @@ def build_mutant(arch, source, build, path, text):
     # It looks for its headers beside itself first, and these for theirs.
     compat = "drivers/iommu/quarantine/core/compat"
     os.makedirs(os.path.join(build, compat), exist_ok=True)
-    headers = [shutil.copy(header, to) for of, to in (
-        (os.path.dirname(path), os.path.dirname(shadow)), (compat, os.path.join(build, compat)))
-               for header in glob.glob(os.path.join(source, of, "*.h"))]
-    compiled = make_mutant(arch, source, build)
+    # The lock of build-kernel.sh: nobody changes the source meanwhile
+    with locked(f"kernel-grafted-{os.path.basename(source)}"):
+        headers = [shutil.copy(header, to) for of, to in (
+            (os.path.dirname(path), os.path.dirname(shadow)),
+            (compat, os.path.join(build, compat)))
+                   for header in glob.glob(os.path.join(source, of, "*.h"))]
+        compiled = make_mutant(arch, source, build)
     for name in [shadow] + headers:
         os.unlink(name)
     if path[:-2] + ".o" not in compiled:
@@ -1653,9 +1656,11 @@ def main():
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)
     args = parser.parse_args()
-    start_run()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    sys.exit(1 if args.fn(args) else 0)
+    # Any number at a time, but not while scripts/clean.sh removes what they boot
+    with locked("guest", fcntl.LOCK_SH):
+        start_run()
+        sys.exit(1 if args.fn(args) else 0)
 
 
 if __name__ == "__main__":

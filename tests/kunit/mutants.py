@@ -467,24 +467,25 @@ def base_tree(name):
                          f"grafted/build/{version}-{make_arch(name).prefix}kunit"))
 
 
-def build_header_mutant(arch, source, build, path, text):
+def build_header_mutant(arch, source, build, path, before, text):
     """Who includes it looks beside itself, in the source tree: it has to be changed there.
 
     Returns the objects that must not be taken for those of another mutant.
     """
     header = os.path.join(source, path)
-    was = os.stat(header)
-    with open(header, encoding="utf-8") as handle:
-        original = handle.read()
     # That of build-kernel.sh, so that nobody builds from it meanwhile
     with guest.locked(f"kernel-grafted-{os.path.basename(source)}"):
+        was = os.stat(header)
+        with open(header, encoding="utf-8") as handle:
+            if handle.read() != before:
+                guest.die(f"{header} was changed by somebody else; start again")
         try:
             with open(header, "w", encoding="utf-8") as handle:
                 handle.write(text)
             compiled = guest.make_mutant(arch, source, build)
         finally:
             with open(header, "w", encoding="utf-8") as handle:
-                handle.write(original)
+                handle.write(before)
             os.utime(header, ns=(was.st_atime_ns, was.st_mtime_ns))
     if not compiled:
         guest.die(f"nothing was compiled with the mutated {path}, see {build}/mutant.log")
@@ -583,13 +584,15 @@ def run(chosen, whole):
         build = guest.mutant_build(base)
         for name, path, pattern, replacement, suites, _ in mine:
             with open(os.path.join(source, path), encoding="utf-8") as handle:
-                text, hits = re.subn(pattern, lambda _, r=replacement: r, handle.read())
+                before = handle.read()
+            text, hits = re.subn(pattern, lambda _, r=replacement: r, before)
             if hits != 1:
                 guest.die(f"mutant {name}: its pattern matches {hits} times in {path}, not "
                           "once; bring the table in mutants.py up to date")
             objects = []
             if path.endswith(".h"):
-                objects = build_header_mutant(make_arch(arch), source, build, path, text)
+                objects = build_header_mutant(make_arch(arch), source, build, path,
+                                              before, text)
             else:
                 guest.build_mutant(make_arch(arch), source, build, path, text)
             by = boot(source, build, arch, suites, os.path.join(logs, f"{name}.log"))

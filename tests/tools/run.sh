@@ -11,7 +11,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # What they leave behind is not to be found in anybody's cache
 export IQ_CACHE=$work/cache
-unset KERNEL KERNELS QEMU_SRC VENDOR FORCE CHECK_DEPS KABI_QUICK IQ_JOBS IQ_VMS
+unset KERNEL KERNELS QEMU_SRC VENDOR FORCE CHECK_DEPS KABI_QUICK KABI_ARCH KABI_CONFIG IQ_JOBS IQ_VMS
+# Nor are they to find what was said to the make that has started this one
+unset OUT ARCH ARGS MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
 mkdir "$IQ_CACHE"
 
 # refuses TEXT COMMAND...: the last line of its stderr has TEXT
