@@ -2489,6 +2489,16 @@ def smmu_loss_without_sync(m):
     expect("error, head", (m.error(), m.head()), (0, m.tail))
 
 
+def one_error_for_both(m):
+    """What targets 1 and 2 were sent has expired at once, and is over by that."""
+    expect("error", m.error(), CERROR_ATC_INV)
+    expect("TIMEOUTS, and of each",
+           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
+           (1, 1, 1))
+    m.acknowledge()
+    expect("error, head", (m.error(), m.head()), (0, m.tail))
+
+
 @test_smmu
 def smmu_two_devices(m):
     """one error for two devices, which names neither"""
@@ -2496,12 +2506,7 @@ def smmu_two_devices(m):
     m.wedge(2)
     m.submit(m.dev_inv(1), m.dev_inv(2), m.dev_inv(1), m.wait())
     m.step(1000)
-    expect("error", m.error(), CERROR_ATC_INV)
-    expect("TIMEOUTS, and of each",
-           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
-           (1, 1, 1))
-    m.acknowledge()
-    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    one_error_for_both(m)
     m.submit(m.dev_inv(1), m.dev_inv(2))
     expect("INV_QUEUED_AFTER", (m.target(1, INV_AFTER), m.target(2, INV_AFTER)), (1, 1))
 
@@ -2515,12 +2520,7 @@ def smmu_coarse_clock(m):
     m.wedge(2)
     m.submit(m.dev_inv(2), m.wait())
     m.step(950)
-    expect("error", m.error(), CERROR_ATC_INV)
-    expect("TIMEOUTS, and of each",
-           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
-           (1, 1, 1))
-    m.acknowledge()
-    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    one_error_for_both(m)
     slow(m, 2, 990)
     m.submit(m.dev_inv(1))
     m.step(50)
@@ -2720,12 +2720,7 @@ def smmu_forget(m):
     m.step(500)
     m.submit(m.dev_inv(2), m.wait())
     m.step(500)
-    expect("error", m.error(), CERROR_ATC_INV)
-    expect("TIMEOUTS, and of each",
-           (m.ctl(TIMEOUTS), m.target(1, TARGET_TIMEOUTS), m.target(2, TARGET_TIMEOUTS)),
-           (1, 1, 1))
-    m.acknowledge()
-    expect("error, head", (m.error(), m.head()), (0, m.tail))
+    one_error_for_both(m)
     m.step(5000)
     expect("ATC of the slow one", m.ep(2, E_ATC), 1)
     expect("doorbell, STALE_OK", (m.doorbell_writes(2), m.target(2, STALE_OK)), (True, 1))
