@@ -822,35 +822,22 @@ def every_write_error_is_undone(lab):
                                 lab.cache, 2, graft.kernel_files())
     graft.raise_failures(plan, tree)
     before = snapshot(tree)
-    genuine = graft.replace
-    calls = failing = 0
-
-    def replace(*args):
-        nonlocal calls
-        calls += 1
+    failing = 0
+    while True:
+        failing += 1
         # By turns it cannot be written, and a signal comes just after it was
-        if calls == failing and failing % 2:
-            raise OSError(28, "No space left on device")
-        genuine(*args)
-        if calls == failing:
-            raise KeyboardInterrupt
-
-    graft.replace = replace
-    try:
-        while True:
-            calls, failing = 0, failing + 1
-            try:
-                graft.write_plan(tree, STATE, plan)
-                break
-            except graft.GraftError as err:
-                expect("undone" in str(err), str(err))
-            except KeyboardInterrupt:
-                pass
-            after = snapshot(tree)
-            expect(before == after, f"after a fault in write {failing}: "
-                   + differences(before, after))
-    finally:
-        graft.replace = genuine
+        fault = {"before": no_space} if failing % 2 else {"after": interrupt}
+        try:
+            counted(graft, ["replace"], lambda: graft.write_plan(tree, STATE, plan),
+                    failing, **fault)
+            break
+        except graft.GraftError as err:
+            expect("undone" in str(err), str(err))
+        except KeyboardInterrupt:
+            pass
+        after = snapshot(tree)
+        expect(before == after, f"after a fault in write {failing}: "
+               + differences(before, after))
     expect(failing > len(lab.files), f"only {failing} writes")
     return f"{failing - 1} writes"
 
@@ -910,24 +897,11 @@ def a_write_error_of_ungraft_is_told_as_it_is(lab):
     tree = lab.tree()
     before = snapshot(tree)
     lab.grafted(tree)
-    genuine = graft.replace
-    calls = 0
-
-    def replace(*args):
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise OSError(28, "No space left on device")
-        genuine(*args)
-
-    graft.replace = replace
     try:
-        graft.unweave(tree, STATE)
+        counted(graft, ["replace"], lambda: graft.unweave(tree, STATE), 3, before=no_space)
         raise Failed("there was no error")
     except graft.Unfinished as err:
         expect("half restored" in str(err) and "once more" in str(err), str(err))
-    finally:
-        graft.replace = genuine
     taken_out(lab, tree, before, "the error")
 
 
@@ -945,18 +919,32 @@ def taken_out(lab, tree, before, when):
     expect(before == after, f"after {when}: " + differences(before, after))
 
 
-def counted(graft, names, function, at=None):
-    """How many steps function() takes, the calls of the functions so named; with AT it
-    does not come further than that one."""
+def no_space():
+    raise OSError(28, "No space left on device")
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def counted(graft, names, function, at=None, before=None, after=None):
+    """How many steps function() takes, the calls of the functions so named; what
+    befalls it before or after step number AT."""
     genuine = {name: getattr(graft, name) for name in names}
     calls = 0
 
     def step(name, *args):
         nonlocal calls
-        genuine[name](*args)
         calls += 1
-        if calls == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if before and calls == at:
+            before()
+        genuine[name](*args)
+        if after and calls == at:
+            after()
 
     try:
         for name in names:
@@ -973,7 +961,7 @@ def killed(graft, names, last, function):
     child = os.fork()
     if not child:
         try:
-            counted(graft, names, function, last)
+            counted(graft, names, function, last, after=die)
         finally:
             # The parent's tests are not to go on here
             os._exit(0)
