@@ -124,6 +124,16 @@ const char *skip_reason(void)
 	return cur.skip_reason;
 }
 
+/* A failure may not come a second time: what hangs and what each CPU is at, from sysrq. */
+void show_stacks(void)
+{
+	static const char * const keys[] = { "8", "w", "l", "6" };
+
+	/* Without the quarantine it is known what hangs */
+	for (unsigned int i = 0; grafted && i < ARRAY_SIZE(keys); i++)
+		write_file("/proc/sysrq-trigger", keys[i]);
+}
+
 static void vcheck(bool good, const char *name, const char *fmt, va_list ap)
 {
 	char why[200];
@@ -132,8 +142,10 @@ static void vcheck(bool good, const char *name, const char *fmt, va_list ap)
 	emit("# %s: %s %s: %s", cur.name, good ? "ok" : "FAIL", name, why);
 	if (good)
 		return;
-	if (!cur.failed)
+	if (!cur.failed) {
 		snprintf(cur.first_failure, sizeof(cur.first_failure), "%s: %s", name, why);
+		show_stacks();
+	}
 	cur.failed = true;
 }
 

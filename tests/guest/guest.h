@@ -114,6 +114,8 @@ bool is_lost_as_ungrafted(void);
 int write_file(const char *path, const char *text);
 int read_file(const char *path, char *buf, size_t size);
 bool exists(const char *path);
+/* Into the serial log. */
+void show_stacks(void);
 /* How often @word stands in the kernel's log. */
 unsigned int kmsg_count(const char *word);
 /* Polls @cond(@arg) until it holds; false when @ms have passed. */

@@ -259,8 +259,10 @@ static bool run_all(void)
 		seen = is_lost_as_ungrafted() && !first_failure()[0] ? known : complaints();
 		report(n, s, v, seen & ~known);
 		known |= seen;
-		if (!clean)
+		if (!clean) {
 			emit("# iq: no healthy machine after %s", s->name);
+			show_stacks();
+		}
 		/* What is left of the list is for that one */
 		if (goes_on_in_another_kernel())
 			break;

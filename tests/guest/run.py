@@ -552,6 +552,7 @@ class Monitor:
         self.sock, self.theirs = socket.socketpair()
         self.rest = b""
         self.shutdown = None     # why the machine ended
+        self.text = None         # the answer to a human's command
         self.errors = []
 
     def args(self):
@@ -579,6 +580,17 @@ class Monitor:
                 self.shutdown = message["data"]["reason"]
             elif "error" in message:
                 self.errors.append(message["error"]["desc"])
+            elif isinstance(message.get("return"), str):
+                self.text = message["return"]
+
+    def registers(self):
+        """Of all CPUs, as text: where each one is, and whether it lets interrupts in."""
+        self.tell("human-monitor-command", **{"command-line": "info registers -a"})
+        deadline = time.monotonic() + 10
+        while self.text is None and time.monotonic() < deadline:
+            self.read()
+            time.sleep(0.01)
+        return self.text or "QEMU does not answer\n"
 
 NO_POWER_OFF = "the guest did not power off"
 ANOTHER_KERNEL = "# iq: another kernel goes on"
@@ -748,6 +760,9 @@ class Vm:
             try:
                 self.monitor.started()
                 self.watch(proc)
+                if proc.poll() is None:
+                    with open(self.base + ".cpus", "w", encoding="utf-8") as cpus:
+                        cpus.write(self.monitor.registers())
             finally:
                 if proc.poll() is None:
                     proc.kill()
