@@ -5,8 +5,9 @@
     kabi-compare.py PLAIN GRAFTED OBJECT...
 
 PLAIN and GRAFTED are build trees with DWARF, OBJECT names files in both.
-Structures of headers in include/ must keep their layout, or grow at their
-end; all else is an error. Symbol versions are those that genksyms left in the
+Structures of headers in include/ must keep their layout, grow at their end, or
+use what their vendor has reserved in them: a member whose place a union takes that
+still has it. All else is an error. Symbol versions are those that genksyms left in the
 .cmd files of all objects of both trees: differences are printed.
 """
 
@@ -102,21 +103,32 @@ def versions(build, other):
     return found
 
 
+def takes_its_place(before, after):
+    """Is it a union of the same place and size in which the old member still is?"""
+    return (before[1:] == after[1:] and after[0].startswith("union {") and
+            f" {before[0]}" in after[0])
+
+
 def judge(struct, old, new):
     """(allowed, what is different)"""
-    if old.members == new.members and old.size == new.size:
-        return True, ""
-    common = len(old.members)
-    if new.members[:common] == old.members and new.size >= old.size:
-        added = "; ".join(f"{text} at {offset}"
-                          for text, offset, _ in new.members[common:])
-        return True, (f"{struct} grows at its end, {old.size} -> {new.size} "
-                      f"bytes: {added}")
+    different = []
     for before, after in zip(old.members, new.members):
-        if before != after:
+        if before == after:
+            continue
+        if not takes_its_place(before, after):
             return False, (f"{struct} changes at offset {before[1]}: "
                            f"'{before[0]}' -> '{after[0]}'")
-    return False, f"{struct} changes: {old.size} -> {new.size} bytes"
+        different.append(f"{struct} uses what is reserved at offset {before[1]}: "
+                         f"'{before[0]}' -> '{after[0]}'")
+    added = new.members[len(old.members):]
+    if len(new.members) < len(old.members) or new.size < old.size or \
+            new.size > old.size and not added:
+        return False, f"{struct} changes: {old.size} -> {new.size} bytes"
+    if added:
+        members = "; ".join(f"{text} at {offset}" for text, offset, _ in added)
+        different.append(f"{struct} grows at its end, {old.size} -> {new.size} "
+                         f"bytes: {members}")
+    return True, "; ".join(different)
 
 
 def main():

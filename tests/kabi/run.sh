@@ -27,10 +27,16 @@ tree()
 # compare NAME STATUS TEXT...: against the tree "plain"
 compare()
 {
-	local name=$1 wanted=$2 status=0 said text
+	compare_with plain "$@"
+}
 
-	shift 2
-	said=$(/usr/bin/python3 -B "$IQ_ROOT/scripts/kabi-compare.py" "$work/plain" "$work/$name" thing.o) || status=$?
+# compare_with TREE NAME STATUS TEXT...
+compare_with()
+{
+	local tree=$1 name=$2 wanted=$3 status=0 said text
+
+	shift 3
+	said=$(/usr/bin/python3 -B "$IQ_ROOT/scripts/kabi-compare.py" "$work/$tree" "$work/$name" thing.o) || status=$?
 	echo "$said"
 	[ $status -eq "$wanted" ] || { echo "status $status"; return 1; }
 	for text; do
@@ -49,7 +55,17 @@ tree type "int a; struct { int x; uint64_t y; } in; void *(*fn)(int); unsigned f
 tree shorter "int a; struct { int x; uint64_t y; } in; void (*fn)(int);" 0xaaaaaaaa
 tree private "$members" 0xaaaaaaaa "int more;"
 
-ktap_plan 9
+# What the vendors' macros come to: *_KABI_RESERVE(1) and (2), then *_KABI_USE(1, ...)
+android='uint64_t android_kabi_reserved'
+tree android "$members ${android}1; ${android}2;" 0xaaaaaaaa
+tree android-used "$members union { void (*done)(int); struct { ${android}1; }; union { }; }; ${android}2;" 0xaaaaaaaa
+tree android-lost "$members union { void (*done)(int); uint64_t other; }; ${android}2;" 0xaaaaaaaa
+tree android-burst "$members union { void (*done[2])(int); struct { ${android}1; }; }; ${android}2;" 0xaaaaaaaa
+rh='unsigned long rh_reserved'
+tree rh "$members ${rh}1; ${rh}2;" 0xaaaaaaaa
+tree rh-used "$members union { void (*done)(int); struct { ${rh}1; } rh_kabi_hidden_7; union { }; }; ${rh}2;" 0xaaaaaaaa
+
+ktap_plan 13
 ktap_case "nothing changed" compare same 0 "no member moved" "0 changed" "2 exports" "New exports: 0"
 ktap_case "a member at the end is allowed and said" compare end 0 "struct thing grows at its end, 40 -> 48 bytes: void * last; at 40" \
 	"other: 0xaaaaaaaa -> 0xbbbbbbbb" "1 changed" "New exports: 1" "  fresh"
@@ -59,6 +75,12 @@ ktap_case "a bit at the end is no move" compare bit 0 "grows at its end, 40 -> 4
 ktap_case "another type of a member is an error" compare type 1 "ERROR: struct thing changes at offset"
 ktap_case "a member less is an error" compare shorter 1 "ERROR: struct thing changes"
 ktap_case "what no header declares does not matter" compare private 0 "no member moved"
+ktap_case "Android's reserve may be used" compare_with android android-used 0 "struct thing uses what is reserved at offset 40" \
+	"no member moved"
+ktap_case "Red Hat's reserve may be used" compare_with rh rh-used 0 "struct thing uses what is reserved at offset 40" \
+	"no member moved"
+ktap_case "a union without the reserve is an error" compare_with android android-lost 1 "ERROR: struct thing changes at offset 40"
+ktap_case "more than the reserve is an error" compare_with android android-burst 1 "ERROR: struct thing changes at offset 40"
 mv "$work/same/thing.o" "$work/same/moved.o"
 ktap_case "an object that is not there is an error" compare same 1
 ktap_end
