@@ -48,6 +48,7 @@ help:
 	@echo '                         tree; KABI_CONFIG=<file>, KABI_ARCH=arm64, KABI_QUICK=1'
 	@echo '  make callouts          the lines added to existing functions, and what they rely on'
 	@echo 'Single suites:'
+	@echo '  make check-build       QEMU and the test kernels build'
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
 	@echo '  make check-tools       bad input gets one clear error'
 	@echo '  make check-graft       graft refuses what it does not understand'

@@ -65,6 +65,19 @@ cleaned()
 	[ ! -e "$IQ_CACHE" ]
 }
 
+# Whoever adds a target or a suite says what it is for
+helped()
+{
+	local help name
+
+	help=$(make -s help)
+	for name in $(sed -n 's/^suite_\([a-z_]*\)().*/\1/p' scripts/check.sh | tr _ -) \
+		$(sed -n 's/^\.PHONY: //p' Makefile); do
+		[ "$name" = help ] || grep -qE "^  make (check-)?$name( |$)" <<<"$help" ||
+			{ echo "not in make help: $name"; return 1; }
+	done
+}
+
 cases=(
 	"neither a version as 7.2 nor a kernel tree|scripts/matrix.sh|7.2|typo"
 	"neither a version as 7.2 nor a kernel tree|scripts/matrix.sh|7.2|--kunit"
@@ -85,7 +98,7 @@ cases=(
 	"say which tree|make|-s|graft"
 	"say where to|make|-s|series|KERNEL=$work"
 )
-ktap_plan $((${#cases[@]} + 4))
+ktap_plan $((${#cases[@]} + 5))
 for one in "${cases[@]}"; do
 	IFS='|' read -r -a words <<<"$one"
 	name=${words[*]:1}
@@ -95,4 +108,5 @@ ktap_case "matrix.sh, where the archive cannot be read" deaf
 ktap_case "clean.sh, while somebody is at work" while_at_work
 ktap_case "clean.sh all, while somebody is at work" while_at_work all
 ktap_case "clean.sh leaves what is not ours" cleaned
+ktap_case "make help, all targets and suites" helped
 ktap_end
