@@ -221,15 +221,16 @@ static enum verdict report(unsigned int n, const struct scenario *s, enum verdic
 static bool run_all(void)
 {
 	unsigned int n = 0, total = 0;
-	unsigned long known = complaints(), seen;
+	/* On the grafted kernel the first scenario answers for what was before it */
+	unsigned long before = complaints(), known = grafted ? 0 : before, seen;
 	bool clean = true;
 
 	for (unsigned int i = 0; i < n_scenarios; i++)
 		total += wanted(&scenarios[i]);
 	emit("KTAP version 1");
 	emit("1..%u", total);
-	if (known)
-		emit("# iq: the kernel complained before the first scenario: %s", word_for(known));
+	if (before)
+		emit("# iq: the kernel complained before the first scenario: %s", word_for(before));
 
 	for (unsigned int i = 0; i < n_scenarios; i++) {
 		const struct scenario *s = &scenarios[i];

@@ -26,6 +26,7 @@
 #define   CTL_ITESID_ZERO	1
 #define   CTL_ITESID_ONES	2
 #define   CTL_NEVER		4
+#define   CTL_AHEAD		8
 #define   CTL_AMD_EVENT_LATE	32
 #define   CTL_AMD_HALT		64
 #define   CTL_AMD_DROP_WAIT	128

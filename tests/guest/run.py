@@ -203,6 +203,7 @@ PLAIN = {
     "recover": "unmap-returned",
     "twice": "unmap-returned",
     "probe": "unmap-returned",
+    "wedge_reset": "reset-returned",
     "idle_reset": "unmap-returned",
     "attach_fenced": "unmap-returned",
     "attach_busy": "unmap-returned",
@@ -213,6 +214,7 @@ PLAIN = {
     "old_hardware": "unmap-returned",
     "dead_read": "reused-pages-damaged",
     "neighbour_unmaps": "unmap-returned",
+    "neighbour_ahead": "unmap-returned",
     "neighbour_quiet": "unmap-returned",
     "shared_domain": "unmap-returned",
     "irte": "unmap-returned",
@@ -1175,6 +1177,8 @@ MUTANTS = [
      "\t\t\t\tstate = VTD_FENCED;\n"
      "\t\t\t\tbreak;\n\t\t\t} else\n", "wedge_unmap", "reused-pages-damaged",
      ("legacy", "scalable")),
+    ("no-rerun", VTD, r"\tif \(rc == -EAGAIN\) \{\n", "\tif (rc == -EAGAIN)\n\t\trc = 0;\n\tif (false) {\n",
+     "neighbour_ahead", "neighbour-invalidations", ("legacy",)),
     # A second CPU takes somebody else's fence, not finished yet, for done.
     ("fencing-is-fenced", VTD,
      r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",
@@ -1532,6 +1536,7 @@ def tell(guests, what, vendors):
         vm = Vm(guests[story.kind, MACHINES[machine].arch], machine, f"demo-{what}",
                 f"iq.mode=demo iq.run={what} iq.timeout=1000", deadline=240, idle=90,
                 on_line=story.take).run()
+        say(f"{story.vendor}, {story.kind} kernel: {vm.why or 'told'}")
         if vm.why and story.figures:
             story.why = vm.why
         elif not story.figures:
