@@ -1040,6 +1040,22 @@ static void amd_test_dte(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dte->data[1], before);
 }
 
+/* What is put in the place of a fenced device starts with an entry of its own */
+static void amd_test_dte_of_another(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct dev_table_entry *dte = hw_dte(the_hw(test), d->sid);
+
+	iq_break(test, d);
+	iq_await_state(test, d, "quarantined");
+	iq_unplug(d);
+	d->no_ats = true;
+	iq_power_on(d);
+	d->fenced = false;
+	KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	KUNIT_EXPECT_EQ(test, dte->data[1] & (DTE_FLAG_IOTLB | BIT_ULL(34)), 0);
+}
+
 /* Neither an answer nor a timeout, until it answers again */
 static void amd_silent(struct kunit *test, enum iommu_last_resort last_resort)
 {
@@ -1741,6 +1757,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_overflow),
 	KUNIT_CASE(amd_test_control),
 	KUNIT_CASE(amd_test_dte),
+	KUNIT_CASE(amd_test_dte_of_another),
 	KUNIT_CASE(amd_test_alias),
 	KUNIT_CASE(amd_test_same_id),
 	KUNIT_CASE(amd_test_muted),

@@ -70,6 +70,8 @@ static void cfg_init(struct iq_dev *d)
 
 	cfg_set(d, CFG_MSIX, PCI_CAP_ID_MSIX, 1);
 
+	if (d->no_ats)
+		return;
 	cfg_set(d, CFG_ATS, PCI_EXT_CAP_ID_ATS | 1 << 16, 4);
 	cfg_set(d, CFG_ATS + PCI_ATS_CAP, PCI_ATS_CAP_PAGE_ALIGNED, 2);
 	if (!d->pasids)
@@ -162,15 +164,20 @@ static int cfg_write(struct pci_bus *bus, unsigned int devfn, int where,
 		     int size, u32 val)
 {
 	struct iq_dev *d = cfg_dev(bus, devfn);
+	u16 pasid;
 	u8 mask;
 	int i;
 
 	if (!d || d->gone)
 		return PCIBIOS_SUCCESSFUL;
+	pasid = cfg_word(d, CFG_PASID + PCI_PASID_CTRL);
 	for (i = 0; i < size && where + i < sizeof(d->cfg); i++, val >>= 8) {
 		mask = cfg_writable(d, where + i);
 		d->cfg[where + i] = (d->cfg[where + i] & ~mask) | (val & mask);
 	}
+	/* What becomes of its translations is undefined (PCIe, 10.5.1.3) */
+	if (pasid != cfg_word(d, CFG_PASID + PCI_PASID_CTRL) && iq_ats_on(d))
+		atomic_inc(&d->undefined);
 	if (cfg_word(d, CFG_PCIE + PCI_EXP_DEVCTL) & PCI_EXP_DEVCTL_BCR_FLR) {
 		cfg_set(d, CFG_PCIE + PCI_EXP_DEVCTL,
 			cfg_word(d, CFG_PCIE + PCI_EXP_DEVCTL) &
@@ -820,6 +827,8 @@ void iq_stop(struct kunit *test)
 	for (i = 0; i < IQ_DEVS; i++) {
 		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fx->dev[i].violations), 0,
 				    "function %d had a permission while it was fenced", i);
+		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fx->dev[i].undefined), 0,
+				    "PASID of function %d was changed while its ATS was on", i);
 		fx->dev[i].fenced = false;
 		if (fx->dev[i].pdev)
 			iq_watch_uevents(&fx->dev[i], false);

@@ -37,6 +37,7 @@ enum iq_which {
  * @cfg: configuration space
  * @plugged: answers configuration accesses
  * @gone: ... with all ones
+ * @no_ats: has no ATS capability
  * @pasids: has the PASID capability
  * @pri: and with it that of page requests
  * @mute: answers no invalidation
@@ -54,6 +55,7 @@ enum iq_which {
  *	as the tables say so, cleared by the matching invalidation only
  * @fenced: the test knows that it is fenced: a permission is a violation
  * @violations: ... and how often the hardware saw one
+ * @undefined: how often its PASID was changed under ATS
  * @flushed: a flush of another thread has returned
  */
 struct iq_dev {
@@ -64,6 +66,7 @@ struct iq_dev {
 	u8 cfg[512];
 	bool plugged;
 	bool gone;
+	bool no_ats;
 	bool pasids;
 	bool pri;
 	bool mute;
@@ -80,6 +83,7 @@ struct iq_dev {
 	bool cached;
 	bool fenced;
 	atomic_t violations;
+	atomic_t undefined;
 	struct completion flushed;
 };
 

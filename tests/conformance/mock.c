@@ -390,9 +390,34 @@ static void mock_test_nobody_says(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/*
+ * A blocked device was removed, and what comes in its place has no ATS, so no state of
+ * its own; but it lies where the old one lay in memory, whose state is still there
+ */
+static void mock_test_same_memory(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct pci_dev *old = d->pdev;
+	int i;
+
+	iq_break_and_wait(test, d);
+	WRITE_ONCE(d->fenced, false);
+	iq_unplug(d);
+	d->no_ats = true;
+	iq_power_on(d);
+	for (i = 0; i < 100 && d->pdev != old; i++) {
+		iq_unplug(d);
+		KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+	}
+	KUNIT_ASSERT_PTR_EQ(test, d->pdev, old);
+	iq_unplug(d);
+	KUNIT_EXPECT_EQ(test, mock_iommu->strays, 0);
+}
+
 static struct kunit_case mock_cases[] = {
 #include "cases.h"
 	KUNIT_CASE(mock_test_nobody_says),
+	KUNIT_CASE(mock_test_same_memory),
 	{}
 };
 
