@@ -21,6 +21,8 @@
 #include <linux/rcupdate.h>
 #include <linux/vfio_pci_core.h>
 
+#include "compat/vfio.h"
+
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "iommu_quarantine."
 
@@ -40,7 +42,6 @@ static int vfio_owner_tell(struct notifier_block *nb, unsigned long event,
 			   void *dev)
 {
 	struct vfio_owner *owner = container_of(nb, struct vfio_owner, nb);
-	struct vfio_pci_eventfd *eventfd;
 
 	if (dev != &owner->vdev->pdev->dev || !READ_ONCE(vfio_signal))
 		return NOTIFY_DONE;
@@ -48,11 +49,8 @@ static int vfio_owner_tell(struct notifier_block *nb, unsigned long event,
 	    event != IOMMU_QUARANTINE_EVENT_FAILED)
 		return NOTIFY_DONE;
 
-	/* Replaced under vdev->igate, freed after a grace period */
-	guard(rcu)();
-	eventfd = rcu_dereference(owner->vdev->err_trigger);
-	if (eventfd)
-		eventfd_signal(eventfd->ctx);
+	/* The work's context: it holds no lock but that of the chain */
+	quarantine_vfio_signal(owner->vdev);
 	return NOTIFY_OK;
 }
 
