@@ -18,11 +18,10 @@ a kernel newer than the highest one that META declares verified.
 A folder of call-outs holds
     manifest   kind | rule | file | marker | hits | precondition
                feature | name | file | pattern | - | meaning
-               needs   | name | file | pattern | - | meaning
-               A feature is present when the pattern is found in the file; a
-               tree that lacks one that is needed is refused. "cocci if NAME"
-               and "cocci unless NAME" (any kind) are variants of a call-out
-               for trees with and without the feature NAME, declared above.
+               A feature is present when the pattern is found in the file.
+               "cocci if NAME" and "cocci unless NAME" (any kind) are variants
+               of a call-out for trees with and without the feature NAME,
+               declared above.
                Both have to be there: "none if NAME | - | - | - | - | reason"
                where a tree needs no call-out.
                kind: cocci (a semantic patch), or line or before (text that
@@ -100,9 +99,6 @@ class Feature:
     name: str
     file: str
     pattern: "re.Pattern"
-    meaning: str
-    owner: str
-    needed: bool
 
     def present(self, tree):
         path = os.path.join(tree, self.file)
@@ -152,8 +148,8 @@ def load_manifest(folder, macros, features):
                                  f"marker | hits | precondition")
             kind, rule, file, marker, hits, precondition = parts
             kind, _, condition = kind.partition(" ")
-            if kind in ("feature", "needs"):
-                add_feature(where, owner, condition, parts, features)
+            if kind == "feature":
+                add_feature(where, condition, parts, features)
                 continue
             if condition:
                 condition = parse_condition(where, condition, features)
@@ -188,11 +184,11 @@ def load_manifest(folder, macros, features):
     return found
 
 
-def add_feature(where, owner, condition, parts, features):
-    kind, name, file, pattern, hits, meaning = parts
+def add_feature(where, condition, parts, features):
+    _, name, file, pattern, hits, _ = parts
     if condition or hits != "-":
-        raise GraftError(f"{where}: expected {kind.split()[0]} | name | file "
-                         f"| pattern | - | meaning")
+        raise GraftError(f"{where}: expected feature | name | file | pattern "
+                         f"| - | meaning")
     if name in features:
         raise GraftError(f"{where}: the feature '{name}' is declared twice")
     if os.path.isabs(file) or ".." in file.split("/"):
@@ -201,8 +197,7 @@ def add_feature(where, owner, condition, parts, features):
         pattern = re.compile(pattern, re.M)
     except re.error as err:
         raise GraftError(f"{where}: pattern '{pattern}': {err}") from err
-    features[name] = Feature(name, file, pattern, meaning, owner,
-                             kind == "needs")
+    features[name] = Feature(name, file, pattern)
 
 
 def parse_condition(where, text, features):
@@ -276,12 +271,11 @@ def load_files(root, folder, features):
                     yield name, dest, condition
 
 
-def load(root, folders, more=(), tree=None, failures=None):
+def load(root, folders, more=(), tree=None):
     """All call-outs and files of the folders that exist, in order.
 
     MORE yields further (source path, destination) pairs. With a TREE only the
-    call-outs whose condition it meets; what it lacks of what a folder needs is
-    added to FAILURES.
+    call-outs whose condition it meets.
     """
     folders = [folder for folder in folders
                if os.path.isfile(os.path.join(folder, "manifest"))]
@@ -304,7 +298,7 @@ def load(root, folders, more=(), tree=None, failures=None):
     if tree is not None:
         has = {name: feature.present(tree)
                for name, feature in features.items()}
-        callouts = fitting(callouts, features, has, failures)
+        callouts = fitting(callouts, has)
     for dest, source in files.items():
         if source == FEATURES:
             files[dest] = features_header(features, has or {})
@@ -322,13 +316,7 @@ def features_header(features, has):
     return ("\n".join(lines) + "\n").encode()
 
 
-def fitting(callouts, features, has, failures):
-    lacking = [f"{feature.owner} is not ported to trees without "
-               f"'{feature.name}' ({feature.meaning}; looked for in "
-               f"{feature.file})" for feature in features.values()
-               if feature.needed and not has[feature.name]]
-    if failures is not None:
-        failures += [GraftError(text) for text in lacking]
+def fitting(callouts, has):
     return [callout for callout in callouts if callout.condition is None or
             has[callout.condition[0].name] == callout.condition[1]]
 
@@ -502,8 +490,7 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
 
     Nothing is written. Returns a Plan; its failures are in manifest order.
     """
-    lacking = []
-    callouts, files = load(root, folders, more, tree, lacking)
+    callouts, files = load(root, folders, more, tree)
     if any(callout.kind == "cocci" for callout in callouts):
         if not shutil.which("spatch"):
             raise GraftError("spatch is missing; install the package "
@@ -527,8 +514,7 @@ def apply_manifest(tree, root, folders, cache=None, jobs=2, more=()):
             results[name] = (before, after)
             progress(f"{done}/{len(order)} files, {name}")
     progress(None)
-    plan.failures = lacking + [err for name in by_file
-                               for err in failures[name]]
+    plan.failures = [err for name in by_file for err in failures[name]]
     for name, (before, after) in results.items():
         plan.before[name] = before
         plan.changed[name] = after
