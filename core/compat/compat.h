@@ -28,13 +28,21 @@
 #define QUARANTINE_CALL_ATTACH(ops, domain, dev, old) \
 	((ops)->attach_dev(domain, dev, old))
 #else
+/* Our own bracket has a function for that, and one that was carried back may have */
+#if !defined(IQ_HAVE_RESET_BRACKET)
+#define quarantine_left_domain(dev) iommu_quarantine_domain_for_dev(dev)
+#elif defined(IQ_HAVE_DRIVER_DOMAIN)
+#define quarantine_left_domain(dev) iommu_driver_get_domain_for_dev(dev)
+#else
+#define quarantine_left_domain(dev) iommu_get_domain_for_dev(dev)
+#endif
 #define QUARANTINE_ATTACH(fn) fn ## _asking
 #define QUARANTINE_CALL_ATTACH(ops, domain, dev, old) \
 	((void)(old), (ops)->attach_dev(domain, dev))
 #define DEFINE_QUARANTINE_ATTACH(fn)					\
 static int fn ## _asking(struct iommu_domain *domain, struct device *dev) \
 {									\
-	return fn(domain, dev, iommu_quarantine_domain_for_dev(dev));	\
+	return fn(domain, dev, quarantine_left_domain(dev));		\
 }									\
 static_assert(true)
 #endif
