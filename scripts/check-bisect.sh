@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# check-bisect.sh: each commit of the series compiles drivers/iommu and
-# drivers/pci without a warning, for x86 and for arm64, with the option on and
-# off, and uses nothing of ours that a later commit defines. KTAP on stdout.
+# check-bisect.sh: each commit of the series compiles drivers/iommu, drivers/pci and
+# drivers/vfio/pci without a warning, for x86 and for arm64, with the option off, and on
+# with all other options of ours that the commit has (fault injection, KUnit), and uses
+# nothing of ours that a later commit defines. KTAP on stdout.
 # Seen failing: the first commit with the Makefile and Kconfig of the last.
 set -euo pipefail
+export IQ_WARNINGS=1
 . "$(dirname "$0")/lib.sh"
 . "$IQ_ROOT/scripts/ktap.sh"
 
@@ -46,13 +48,20 @@ kmake()
 build()
 {
 	local arch=$1 state=$2 obj=$top/build/$id-$1-$2 config=$IQ_ROOT/tests/config
-	local fragments=("$config/base.config" "$config/$arch.config" "$config/text.config")
+	local fragments=("$config/base.config" "$config/$arch.config" "$config/text.config") other='_(INTEL|AMD)'
 
 	mkdir -p "$obj"
+	# On and off, so that they share objects: what those of our options depend on.
+	printf 'CONFIG_%s=y\n' DEBUG_KERNEL KUNIT FAULT_INJECTION{,_DEBUG_FS} >"$obj/tests.config"
 	if [ "$state" = on ]; then
-		printf 'CONFIG_IOMMU_QUARANTINE%s=y\n' '' _DEBUG >"$obj/on.config"
-		fragments+=("$obj/on.config")
+		# All that this commit has, but for the drivers of the other architecture.
+		[ "$arch" = arm64 ] || other=_ARM
+		sed -nE 's/^(menu)?config +(\w+)$/CONFIG_\2=y/p' "$src/drivers/iommu/quarantine/Kconfig" |
+			grep -vE "QUARANTINE$other" >"$obj/ours.config"
+	else
+		echo '# CONFIG_IOMMU_QUARANTINE is not set' >"$obj/ours.config"
 	fi
+	fragments+=("$obj/tests.config" "$obj/ours.config")
 	(cd "$src" && ARCH=$arch scripts/kconfig/merge_config.sh -m -O "$obj" "${fragments[@]}") >"$obj/build.log" 2>&1 || {
 		tail -n 20 "$obj/build.log"
 		return 1
@@ -63,15 +72,8 @@ build()
 		tail -n 20 "$obj/build.log"
 		return 1
 	}
-	if grep -q '^CONFIG_IOMMU_QUARANTINE=y' "$obj/.config"; then
-		[ "$state" = on ]
-	else
-		[ "$state" = off ]
-	fi || {
-		echo "CONFIG_IOMMU_QUARANTINE is not $state"
-		return 1
-	}
-	kmake "$arch" "$state" -j"$IQ_JOBS" prepare drivers/iommu/ drivers/pci/ \
+	/usr/bin/python3 "$IQ_ROOT/scripts/kconfig-check.py" "$obj/.config" "$obj/ours.config" || return 1
+	kmake "$arch" "$state" -j"$IQ_JOBS" prepare drivers/{iommu,pci,vfio/pci}/ \
 		>"$obj/build.log" 2>&1 9>&- || {
 		tail -n 20 "$obj/build.log"
 		return 1
@@ -85,7 +87,7 @@ build()
 # linked OBJ: what is used of ours is defined.
 linked()
 {
-	local archives=("$1/drivers/iommu/built-in.a" "$1/drivers/pci/built-in.a")
+	local archives=("$1"/drivers/{iommu,pci,vfio/pci}/built-in.a)
 	local ours='(quarantine|iommu_report_device_broken)' missing
 
 	missing=$(comm -23 \
