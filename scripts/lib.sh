@@ -79,6 +79,32 @@ print(*json.load(open(sys.argv[1]))["changed"], sep="\n")
 ' "$1/drivers/iommu/quarantine/.graft/record.json"
 }
 
+# build_aloud plain|grafted OPTION...: build-kernel.sh on the folders that the graft touches,
+# such that all the compiler says of them is in build.log. Prints the build tree.
+build_aloud()
+{
+	local obj
+
+	obj=$(IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$@" --targets prepare) || return 1
+	# The compiler speaks only when it runs; ccache repeats what it said.
+	mkdir -p "$obj/drivers"
+	find "$obj/drivers" -name '*.o' -delete
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$@" \
+		--targets "drivers/iommu/ drivers/pci/ drivers/vfio/pci/"
+}
+
+# warnings OBJ: those of a build, without the line numbers that the graft moves
+warnings()
+{
+	grep -E '(warning|error):' "$1/build.log" | sed -E 's/^(\.\.\/)+//; s/:[0-9]+:[0-9]+: /: /' | LC_ALL=C sort
+}
+
+# new_warnings PLAIN GRAFTED: those that only the second build has
+new_warnings()
+{
+	LC_ALL=C comm -13 <(warnings "$1") <(warnings "$2")
+}
+
 # take_lock NAME: one run at a time for what NAME stands for; a second run
 # waits and says so. The lock lives as long as file descriptor 9, that is
 # until the script ends.

@@ -9,12 +9,12 @@
 #   --no-off            not what is compiled with the option off
 #   --table FILE        where the table goes, $IQ_CACHE/out/matrix.md by default
 #
-# For each kernel, a version as 7.2 or a tree: does the graft fit, do
-# drivers/iommu and drivers/pci compile with the option on, is their code with
-# it off that of the ungrafted tree; for x86 and for arm64 (VENDOR=<name>,...: for
-# theirs). Scenarios are those of the grafted kernel. Without kernels: those that
-# the archive offers, and long-term ones, skipped with the reason when it has them
-# no more.
+# For each kernel, a version as 7.2 or a tree: does the graft fit, do drivers/iommu,
+# drivers/pci and drivers/vfio/pci compile with the option on and no warning that the
+# ungrafted tree has not, is their code with it off that of the ungrafted tree; for x86
+# and for arm64 (VENDOR=<name>,...: for theirs). Scenarios are those of the grafted
+# kernel. Without kernels: those that the archive offers, and long-term ones, skipped
+# with the reason when it has them no more.
 #
 # KTAP on stdout, and a table with times.
 set -euo pipefail
@@ -155,25 +155,17 @@ skip()
 	done
 }
 
-# build_on ARCH TARGETS: as a vendor has it, without KUnit and what complains
-build_on()
-{
-	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" grafted --arch "$1" --name matrix-on \
-		--fragments "base.config $1.config text.config quarantine.config quarantine-$1.config" \
-		--targets "$2"
-}
-
+# compiles ARCH: as a vendor has it, without KUnit and what complains
 compiles()
 {
-	local obj
+	local plain grafted fragments="base.config $1.config text.config"
 
-	obj=$(build_on "$1" prepare) || return 1
-	# The compiler speaks only when it runs; ccache repeats what it said.
-	mkdir -p "$obj/drivers"
-	find "$obj/drivers" -name '*.o' -delete
-	build_on "$1" "drivers/iommu/ drivers/pci/" || return 1
-	# Of ours; a kernel's own warnings are its own.
-	! grep -E '(quarantine[^ ]*|drivers/(iommu|pci)/[^ ]*):[0-9]+:.*warning' "$obj/build.log"
+	grafted=$(build_aloud grafted --arch "$1" --name matrix-on \
+		--fragments "$fragments quarantine.config quarantine-$1.config") || return 1
+	# There hardly ever are any, so the ungrafted tree is not built before there are.
+	[ -n "$(warnings "$grafted")" ] || return 0
+	plain=$(build_aloud plain --arch "$1" --name matrix-plain --fragments "$fragments") || return 1
+	! new_warnings "$plain" "$grafted" | grep .
 }
 
 scenarios_run()
