@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # distro-config.sh TREE x86|arm64: print the path of a distribution's full
 # configuration for the kernel TREE: Debian's of the same series, else the
-# architecture's defconfig, made from the tree; it says which on stderr.
+# architecture's defconfig, made from the tree; it says which on stderr, and the file's
+# name does, debian-<series>-<arch> or defconfig-<version>-<arch>.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
