@@ -13,7 +13,8 @@
 Semantic patches fail silently by nature. So each call-out is one spatch run
 on a scratch copy, and its manifest says how many lines with its marker it must
 add; the tree is written to only when all the counts are right. FORCE=1 allows
-a kernel newer than the highest one that META declares verified.
+a kernel newer than the highest one that META declares; of one that it does not
+declare verified there is a warning.
 
 A folder of call-outs holds
     manifest   kind | rule | file | marker | hits | precondition
@@ -879,19 +880,12 @@ def check_kernel(tree):
     if version[:2] < tuple(map(int, least.split("."))):
         raise GraftError(f"{tree} is Linux {name}; supported are {least} to "
                          f"{most}")
-    if version[:2] > tuple(map(int, most.split("."))):
-        if os.environ.get("FORCE") != "1":
-            raise GraftError(
-                f"{tree} is Linux {name}, newer than {most}, the highest that "
-                f"was verified; right counts do not prove right meaning. "
-                f"FORCE=1 grafts it all the same")
-        callouts, _ = load(ROOT, kernel_folders(), tree=tree)
-        print(f"graft: warning: nothing was verified on Linux {name} (only up "
-              f"to {most}): not that it compiles, not the KUnit tests, not "
-              f"the scenarios, and not the preconditions of the "
-              f"{len(callouts)} call-outs; that they fit does not prove that "
-              f"they mean the same there. 'make callouts' lists what to "
-              f"review", file=sys.stderr)
+    if version[:2] > tuple(map(int, most.split("."))) and \
+            os.environ.get("FORCE") != "1":
+        raise GraftError(
+            f"{tree} is Linux {name}, newer than {most}, the highest that "
+            f"was verified; right counts do not prove right meaning. "
+            f"FORCE=1 grafts it all the same")
     record = load_state(tree, KERNEL_STATE)
     if record is not None:
         raise GraftError(f"{tree} is grafted already"
@@ -905,6 +899,15 @@ def check_kernel(tree):
     if os.path.lexists(os.path.join(tree, home)):
         raise GraftError(f"{tree} has a {home} that is not from this graft")
     check_foreign(tree)
+    verified = meta("Linux-Verified").split()
+    if ".".join(map(str, version[:2])) not in verified:
+        callouts, _ = load(ROOT, kernel_folders(), tree=tree)
+        print(f"graft: warning: nothing was verified on Linux {name} (only on "
+              f"{', '.join(verified)}): not that it compiles, not the KUnit "
+              f"tests, not the scenarios, and not the preconditions of the "
+              f"{len(callouts)} call-outs; that they fit does not prove that "
+              f"they mean the same there. 'make callouts' lists what to "
+              f"review", file=sys.stderr)
 
 
 def check_foreign(tree):
