@@ -246,7 +246,8 @@ def base_commit(tree):
     return lines[1] if clean.returncode == 0 else None
 
 
-FUNCTION = re.compile(r"^[A-Za-z_].*?\b(\w+)\(")
+# Its type may be on the line before.
+FUNCTION = re.compile(r"^(?=[A-Za-z_]).*?\b(\w+)\(")
 
 
 def functions(before, after):

@@ -18,7 +18,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(REPO, "tests", "graft"))
+sys.path[:0] = [os.path.join(REPO, "tests", "graft"),
+                os.path.join(REPO, "scripts")]
+import series
 import test_graft
 from test_graft import Failed, differences, expect, snapshot
 
@@ -243,6 +245,15 @@ def functions_that_change_are_named(lab):
         log = handle.read().split("\n---\n")[0]
     expect("drivers/iommu/intel/dmar.c: qi_check_fault(), qi_submit_sync()\n"
            in log, log)
+
+
+@test
+def function_whose_type_has_a_line_of_its_own(_):
+    """iommu_attach_handle_get() of 6.12 was not named."""
+    for head in ("static struct one *name(int a,\n\t\t\tint b)",
+                 "struct one *\nname(int a)"):
+        lines = f"{head}\n{{\n\tcall();\n\treturn NULL;\n}}".split("\n")
+        expect(series.enclosing(lines, len(lines) - 2) == "name", head)
 
 
 @test
