@@ -58,7 +58,7 @@ void amd_quarantine_build_inv_iotlb_all(struct iommu_cmd *cmd,
 /*
  * A device-TLB invalidation. One for a device that may not be asked any more
  * succeeds without being queued; one that is held back waits until it is known
- * whose fault a timeout was.
+ * whose fault a timeout was. Context: as amd_quarantine_narrow().
  */
 static int amd_quarantine_queue_iotlb(struct amd_iommu *iommu,
 				      struct iommu_cmd *cmd)

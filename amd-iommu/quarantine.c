@@ -1603,7 +1603,7 @@ void amd_quarantine_reset_device_done(struct device *dev)
 	WRITE_ONCE(adev->cut_off, false);
 }
 
-/* struct iommu_quarantine_backend::verify */
+/* struct iommu_quarantine_backend::verify. Context: process, group->mutex held. */
 static int amd_quarantine_verify(struct device *dev)
 {
 	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
@@ -1627,7 +1627,7 @@ static int amd_quarantine_verify(struct device *dev)
 	return state == AMD_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
-/* struct iommu_quarantine_backend::pretend */
+/* struct iommu_quarantine_backend::pretend. Context: process. */
 static int __maybe_unused amd_quarantine_pretend(struct device *dev)
 {
 	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);

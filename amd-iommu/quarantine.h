@@ -69,7 +69,7 @@ void amd_quarantine_build_inv_iotlb_all(struct iommu_cmd *cmd,
 /* Polls of a microsecond or more, after which a wait is no positive answer */
 #define AMD_QUARANTINE_ANSWER_POLLS	10000
 
-/* iommu->lock held. Returns 0 if @cmd may be queued. */
+/* Returns 0 if @cmd may be queued. Context: iommu->lock held. */
 static inline int amd_quarantine_filter(struct amd_iommu *iommu,
 					struct iommu_cmd *cmd)
 {
@@ -82,7 +82,7 @@ static inline int amd_quarantine_filter(struct amd_iommu *iommu,
 /*
  * Between a wait and its return: no flush returns while a device that did not
  * answer could use what was flushed. Returns the polls, LOOP_TIMEOUT if the wait
- * is given up.
+ * is given up. Context: as __amd_quarantine_settle().
  */
 static inline int amd_quarantine_settle(struct amd_iommu *iommu, u64 data,
 					int polls)
@@ -101,6 +101,7 @@ static inline int amd_quarantine_settle(struct amd_iommu *iommu, u64 data,
 	return __amd_quarantine_settle(iommu, data, polls);
 }
 
+/* Is a buffer that is full to be given up? Context: iommu->lock held. */
 static inline bool amd_quarantine_full(struct amd_iommu *iommu,
 				       unsigned int polls)
 {

@@ -1087,7 +1087,7 @@ bool smmu_quarantine_muted(struct arm_smmu_device *smmu, const u64 *evt)
 
 /* ---- lifetime ---- */
 
-/* struct iommu_quarantine_backend::verify */
+/* struct iommu_quarantine_backend::verify. Context: process, group->mutex held. */
 static int smmu_quarantine_verify(struct device *dev)
 {
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
@@ -1111,7 +1111,7 @@ static int smmu_quarantine_verify(struct device *dev)
 	return atomic_read(&sdev->state) == SMMU_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
-/* struct iommu_quarantine_backend::pretend */
+/* struct iommu_quarantine_backend::pretend. Context: process. */
 static int __maybe_unused smmu_quarantine_pretend(struct device *dev)
 {
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);

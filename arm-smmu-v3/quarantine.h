@@ -122,8 +122,8 @@ static inline void smmu_kunit_poll(struct arm_smmu_device *smmu)
 #endif
 
 /*
- * Before anything is queued, no lock of the queue held. Takes out of @cmds what
- * may not be sent. Returns what is left.
+ * Before anything is queued. Takes out of @cmds what may not be sent. Returns what
+ * is left. Context: as __smmu_quarantine_filter().
  */
 static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
 					 struct arm_smmu_cmd *cmds, int n,
@@ -146,7 +146,8 @@ static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
 
 /*
  * There was no room, and it took time to wait for some: the commands are looked at
- * again if anything has happened since. None of them is queued yet.
+ * again if anything has happened since. None of them is queued yet. Context: as
+ * __smmu_quarantine_filter().
  */
 static inline int smmu_quarantine_refilter(struct arm_smmu_device *smmu,
 					   struct arm_smmu_cmd *cmds, int n,
@@ -165,7 +166,7 @@ static inline int smmu_quarantine_refilter(struct arm_smmu_device *smmu,
 
 /*
  * After the queue was let go: no flush returns while a device that did not
- * answer could use what was flushed.
+ * answer could use what was flushed. Context: as __smmu_quarantine_settle().
  */
 static inline int smmu_quarantine_settle(struct arm_smmu_device *smmu,
 					 struct arm_smmu_cmd *cmds, int n,
@@ -182,7 +183,7 @@ static inline int smmu_quarantine_settle(struct arm_smmu_device *smmu,
 	return __smmu_quarantine_settle(smmu, cmds, n, wait, ret);
 }
 
-/* The last look at CMDQ_CONS: did the queue stop at an error? */
+/* The last look at CMDQ_CONS: did the queue stop at an error? Context: any. */
 static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 					struct arm_smmu_cmdq *cmdq, u32 cons)
 {
@@ -194,7 +195,7 @@ static inline void smmu_quarantine_look(struct arm_smmu_device *smmu,
 /* The driver doubles its delay with each poll, up to half a second */
 #define SMMU_QUARANTINE_DELAY_US	1024
 
-/* After a poll of the driver, which ended with @ret */
+/* After a poll of the driver, which ended with @ret. Context: any. */
 static inline int smmu_quarantine_poll(struct arm_smmu_device *smmu,
 				       struct arm_smmu_cmdq *cmdq,
 				       struct arm_smmu_queue_poll *qp, int ret)

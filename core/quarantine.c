@@ -432,6 +432,7 @@ static void quarantine_work(struct work_struct *work)
 	quarantine_tell_recovered(q);
 }
 
+/* Context: hard irq. */
 static void quarantine_irq_work(struct irq_work *work)
 {
 	struct quarantine *q = container_of(work, struct quarantine, irq_work);

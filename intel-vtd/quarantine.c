@@ -1128,7 +1128,7 @@ void intel_quarantine_reset_device_done(struct device *dev)
 		intel_quarantine_ats_on(info, lifted);
 }
 
-/* struct iommu_quarantine_backend::verify */
+/* struct iommu_quarantine_backend::verify. Context: process, group->mutex held. */
 static int intel_quarantine_verify(struct device *dev)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
@@ -1153,7 +1153,7 @@ static int intel_quarantine_verify(struct device *dev)
 	return state == VTD_HEALTHY ? 0 : -ETIMEDOUT;
 }
 
-/* struct iommu_quarantine_backend::pretend */
+/* struct iommu_quarantine_backend::pretend. Context: process. */
 static int __maybe_unused intel_quarantine_pretend(struct device *dev)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);

@@ -80,7 +80,10 @@ void intel_quarantine_reset_device_done(struct device *dev);
 /* in drivers/iommu/intel/iommu.c, see ats.h */
 void intel_quarantine_ats_on(struct device_domain_info *info, bool lifted);
 
-/* Copy a descriptor into the queue, unless its device is not to be asked */
+/*
+ * Copy a descriptor into the queue, unless its device is not to be asked.
+ * Context: q_lock held.
+ */
 static inline void intel_quarantine_copy(struct intel_iommu *iommu, void *slot,
 					 const struct qi_desc *desc, size_t size,
 					 unsigned long options,
@@ -92,7 +95,7 @@ static inline void intel_quarantine_copy(struct intel_iommu *iommu, void *slot,
 	memcpy(slot, desc, size);
 }
 
-/* A submission is over: free its slot, under q_lock */
+/* A submission is over: free its slot. Context: q_lock held. */
 static inline void intel_quarantine_slot(int *status, int rc,
 					 struct intel_quarantine_wait *wait)
 {
@@ -105,7 +108,8 @@ static inline void intel_quarantine_slot(int *status, int rc,
 
 /*
  * Between a submission and its return: no flush returns while a device that
- * did not answer could use what was flushed.
+ * did not answer could use what was flushed. Context: as
+ * __intel_quarantine_settle().
  */
 static inline int intel_quarantine_settle(struct intel_iommu *iommu,
 					  struct qi_desc *desc,
