@@ -51,6 +51,8 @@ broken()
 	local rule=$1 source=$2 dir=$work/$1-$3 said
 
 	mkdir "$dir"
+	# Calls are followed from file to file
+	[ "$rule" != contexts ] || cp "$(dirname "$source")"/* "$dir"
 	sed -E "$4" "$source" >"$dir/$(basename "$source")"
 	if cmp -s "$source" "$dir/$(basename "$source")"; then
 		echo "the edit '$4' changes nothing any more"
@@ -67,13 +69,21 @@ broken()
 vtd_broken() { broken vtd-queue "$work/vtd/dmar.c" "$@"; }
 amd_broken() { broken amd-commands "$work/amd/iommu.c" "$@"; }
 smmu_broken() { broken smmu-queue "$work/smmu/arm-smmu-v3.c" "$@"; }
+contexts_broken() { broken contexts "$work/contexts/$1" "${@:2}"; }
 
-mkdir "$work/vtd" "$work/amd" "$work/smmu"
+mkdir "$work/vtd" "$work/amd" "$work/smmu" "$work/contexts"
 cp "$tree"/drivers/iommu/intel/*.c "$work/vtd/"
 cp "$tree"/drivers/iommu/amd/*.c "$tree"/drivers/iommu/quarantine/amd-iommu/commands.h "$work/amd/"
 cp "$tree"/drivers/iommu/arm/arm-smmu-v3/*.[ch] "$work/smmu/"
+# All of ours but the tests, by names that differ
+(cd "$tree/drivers/iommu/quarantine" &&
+	find core intel-vtd amd-iommu arm-smmu-v3 -name '*.[ch]' ! -name 'kunit*') |
+while read -r file; do
+	cp "$tree/drivers/iommu/quarantine/$file" "$work/contexts/${file//\//-}"
+done
+cp "$tree/drivers/iommu/iommu.c" "$work/contexts/"
 
-ktap_plan 16
+ktap_plan 27
 ktap_case "vtd-queue: every invalidation passes the filter" \
 	clean vtd-queue "$work/vtd" filter
 ktap_case "vtd-queue: an unfiltered copy is noticed" vtd_broken unfiltered \
@@ -114,4 +124,45 @@ ktap_case "smmu-queue: a poll without a bound is noticed" smmu_broken poll \
 ktap_case "smmu-queue: a flush that settles nothing is noticed" smmu_broken unsettled \
 	's/^\treturn smmu_quarantine_settle\(.*;/\treturn ret;/' \
 	"a flush returns unsettled"
+ktap_case "contexts: no flush sleeps, nobody waits under group->mutex for who takes it" \
+	clean contexts "$work/contexts" context held
+ktap_case "contexts: a function that Coccinelle cannot read is noticed" \
+	contexts_broken core-quarantine.c unread 's/^\tint old;/\tDECLARE(int) old;/' \
+	"iommu_quarantine_report() was not parsed"
+ktap_case "contexts: a fence that takes a mutex is noticed" \
+	contexts_broken intel-vtd-quarantine.c fence \
+	's/^\tiommu_quarantine_hold_fence\(\);/&\n\tguard(mutex)(\&vtd_mutex);/' \
+	"vtd_fence() sleeps or allocates: guard(mutex), called by __intel_quarantine_settle()"
+ktap_case "contexts: an allocation that may sleep is noticed" \
+	contexts_broken amd-iommu-quarantine.c allocation \
+	's/(xa_mk_value\(1\), )GFP_ATOMIC/\1GFP_KERNEL/' \
+	"amd_quarantine_set_gcr3() sleeps or allocates: xa_store(GFP_KERNEL)"
+ktap_case "contexts: a lock that sleeps on PREEMPT_RT is noticed" \
+	contexts_broken arm-smmu-v3-quarantine.c lock \
+	's/guard\(raw_(spinlock_irqsave\)\(&smmu_lock)/guard(\1/' \
+	"smmu_quarantine_skip() sleeps or allocates: guard(spinlock_irqsave)"
+ktap_case "contexts: a report that allocates is noticed" \
+	contexts_broken core-quarantine.c report \
+	's/^\tq = quarantine_reported\(dev\);/&\n\tevidence = kmemdup(evidence, sizeof(*evidence), GFP_ATOMIC);/' \
+	"iommu_quarantine_report() sleeps or allocates: kmemdup()"
+ktap_case "contexts: a fence that blocks the device itself is noticed" \
+	contexts_broken core-quarantine.c process \
+	's/^\ttrace_iommu_device_fenced\(dev, evidence\);/&\n\tpci_dev_reset_iommu_prepare(to_pci_dev(dev));/' \
+	"iommu_quarantine_fenced() calls pci_dev_reset_iommu_prepare(), which says 'process'"
+ktap_case "contexts: a report that is waited for under group->mutex is noticed" \
+	contexts_broken core-quarantine.c flush \
+	'/^void iommu_quarantine_reattached/,/^}/s/iommu_quarantine_report\(.*;/&\n\t\tflush_work(\&q->work);/' \
+	"iommu_quarantine_reattached() holds group->mutex and waits for the quarantine's work: flush_work()"
+ktap_case "contexts: a state that is waited for under group->mutex is noticed" \
+	contexts_broken core-quarantine.c poll \
+	'/^static int quarantine_ask/,/^}/s/iommu_quarantine_report\(.*;/&\n\twhile (quarantine_state(q) == Q_REPORTED)\n\t\tcpu_relax();/' \
+	"quarantine_ask() holds group->mutex and waits for the quarantine's work: polls"
+ktap_case "contexts: a release under group->mutex, some calls away, is noticed" \
+	contexts_broken iommu.c release \
+	'/^void dev_iommu_free\(/,/^}/s/^\tkfree\(.*;/&\n\tiommu_quarantine_release(dev);/' \
+	"__iommu_group_remove_device() holds group->mutex and calls iommu_deinit_device(), which calls dev_iommu_free(), which calls iommu_quarantine_release(), which waits"
+ktap_case "contexts: group->mutex taken by who holds it is noticed" \
+	contexts_broken core-group.h again \
+	's/^\tiommu_quarantine_left_group\(.*;/&\n\tiommu_quarantine_ats_off(gdev->dev);/' \
+	"quarantine_gdev_remove() holds group->mutex and calls iommu_quarantine_ats_off(), which takes"
 ktap_end
