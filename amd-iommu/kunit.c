@@ -1624,7 +1624,7 @@ static void amd_test_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iq_count(d), 0);
 }
 
-#if __has_include("../../amd/nested.c")
+#ifdef IQ_HAVE_AMD_NESTED
 
 /* Without iommufd the driver is built without it */
 #if !IS_ENABLED(CONFIG_AMD_IOMMU_IOMMUFD)
@@ -1779,7 +1779,7 @@ static struct kunit_case amd_cases[] = {
 	KUNIT_CASE(amd_test_gone),
 	KUNIT_CASE(amd_test_sva),
 	KUNIT_CASE(amd_test_pri),
-#if __has_include("../../amd/nested.c")
+#ifdef IQ_HAVE_AMD_NESTED
 	KUNIT_CASE(amd_test_nested),
 #endif
 	{}

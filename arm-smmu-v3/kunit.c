@@ -9,7 +9,6 @@
 #include <kunit/test.h>
 #include <linux/iommufd.h>
 #include <linux/kthread.h>
-#include <linux/mman.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
 #include <linux/timekeeping.h>
@@ -115,6 +114,16 @@ static struct arm_smmu_ste *hw_ste(struct iq_dev *d)
 	return smmu_quarantine_ste(&the_smmu, d->sid);
 }
 
+static u64 ste_cfg(const struct arm_smmu_ste *ste)
+{
+	return FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(READ_ONCE(ste->data[0])));
+}
+
+static u64 ste_eats(const struct arm_smmu_ste *ste)
+{
+	return FIELD_GET(STRTAB_STE_1_EATS, le64_to_cpu(READ_ONCE(ste->data[1])));
+}
+
 static bool smmu_allows(struct iq_dev *d)
 {
 	struct arm_smmu_ste *ste = hw_ste(d);
@@ -122,8 +131,7 @@ static bool smmu_allows(struct iq_dev *d)
 
 	return data0 & STRTAB_STE_0_V &&
 	       FIELD_GET(STRTAB_STE_0_CFG, data0) != STRTAB_STE_0_CFG_ABORT &&
-	       FIELD_GET(STRTAB_STE_1_EATS,
-			 le64_to_cpu(READ_ONCE(ste->data[1])));
+	       ste_eats(ste);
 }
 
 static bool smmu_pasid_allows(struct iq_dev *d, u32 pasid)
@@ -133,8 +141,7 @@ static bool smmu_pasid_allows(struct iq_dev *d, u32 pasid)
 
 	/* An entry of the context descriptor table that the SMMU looks at */
 	return cd && le64_to_cpu(cd->data[0]) & CTXDESC_CD_0_V &&
-	       FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(hw_ste(d)->data[0])) ==
-	       STRTAB_STE_0_CFG_S1_TRANS;
+	       ste_cfg(hw_ste(d)) == STRTAB_STE_0_CFG_S1_TRANS;
 }
 
 static bool ste_is(const struct arm_smmu_ste *ste,
@@ -378,7 +385,8 @@ static void hw_late_list(struct smmu_hw *hw)
 static void smmu_hardware(struct arm_smmu_device *smmu)
 {
 	struct smmu_hw *hw = smmu_hw;
-	bool irq, crowded;
+	bool __maybe_unused irq;
+	bool crowded;
 
 	if (!hw || smmu != &the_smmu)
 		return;
@@ -587,13 +595,14 @@ static void smmu_test_alone(struct kunit *test)
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct smmu_hw *hw = the_hw(test);
 	int asked = atomic_read(&d->asked);
+	u32 error;
 
 	iq_break_and_wait(test, d);
 	KUNIT_EXPECT_EQ(test, hw->errors, 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
 	KUNIT_EXPECT_TRUE(test, iq_told(test)->hw[0] & GERROR_CMDQ_ERR);
-	KUNIT_EXPECT_EQ(test, FIELD_GET(CMDQ_CONS_ERR, (u32)iq_told(test)->hw[1]),
-			CMDQ_ERR_CERROR_ATC_INV_IDX);
+	error = FIELD_GET(CMDQ_CONS_ERR, (u32)iq_told(test)->hw[1]);
+	KUNIT_EXPECT_EQ(test, error, CMDQ_ERR_CERROR_ATC_INV_IDX);
 }
 
 /* Anywhere in a list with that of an innocent one, which is run again */
@@ -717,9 +726,7 @@ static void smmu_test_aliases(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, bitmap_full(hw->cfgi_aliases, SMMU_ALIASES));
 		for (i = 0; i < SMMU_ALIASES; i++) {
 			ste = smmu_quarantine_ste(&the_smmu, SMMU_ALIAS + i);
-			KUNIT_EXPECT_FALSE_MSG(test, FIELD_GET(STRTAB_STE_1_EATS,
-							       le64_to_cpu(ste->data[1])),
-					       "alias %d", i);
+			KUNIT_EXPECT_FALSE_MSG(test, ste_eats(ste), "alias %d", i);
 		}
 		iq_await_state(test, d, "quarantined");
 		iq_recover(test, d);
@@ -1073,19 +1080,19 @@ static void smmu_test_skip(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
 						     hw_cons(&hw->own), sync));
-	KUNIT_EXPECT_EQ(test, entry[0], was);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(entry[0]), le64_to_cpu(was));
 	hw_stop(hw, &hw->own, at, CMDQ_ERR_CERROR_ILL_IDX);
 	cons = hw_cons(&hw->own);
 	KUNIT_EXPECT_TRUE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
 						     cons ^ 1, sync));
-	KUNIT_EXPECT_EQ(test, entry[0], was);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(entry[0]), le64_to_cpu(was));
 	iq_policy(Q_POLICY_OFF);
 	KUNIT_EXPECT_FALSE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
 						      cons, sync));
 	iq_policy(Q_POLICY_QUARANTINE);
 	KUNIT_EXPECT_TRUE(test, smmu_quarantine_skip(&the_smmu, &the_smmu.cmdq,
 						     cons, sync));
-	KUNIT_EXPECT_EQ(test, entry[0], cpu_to_le64(CMDQ_OP_CMD_SYNC));
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(entry[0]), CMDQ_OP_CMD_SYNC);
 	entry[0] = was;
 	reg_set(hw, ARM_SMMU_GERRORN, reg_get(hw, ARM_SMMU_GERROR));
 	hw->own.stopped = false;
@@ -1328,13 +1335,15 @@ static struct hw_queue *smmu_cmdqv(struct kunit *test)
 {
 	struct smmu_hw *hw = the_hw(test);
 	struct arm_smmu_cmdq *vcmdq;
+	void __iomem *base;
 
 	hw->cmdqv = vzalloc(5 * SZ_64K);
 	KUNIT_ASSERT_NOT_NULL(test, hw->cmdqv);
+	base = (void __iomem *)hw->cmdqv;
 	/* Only one VINTF and one VCMDQ can be the matter: their error maps say so */
-	writel(1, hw->cmdqv + 0x14);
-	writeq(1, hw->cmdqv + 0x1000 + 0xc0);
-	vcmdq = smmu_kunit_cmdqv_start((void __iomem *)hw->cmdqv);
+	writel(1, base + 0x14);
+	writeq(1, base + 0x1000 + 0xc0);
+	vcmdq = smmu_kunit_cmdqv_start(base);
 	KUNIT_ASSERT_NOT_NULL(test, vcmdq);
 	hw->vcmdq.gerror = (u32 __force *)smmu_quarantine_vcmdq_gerror(vcmdq);
 	hw->vcmdq.gerrorn = hw->vcmdq.gerror + 1;
@@ -1453,11 +1462,7 @@ static int smmu_guest_asks(struct kunit *test, struct arm_vsmmu *vsmmu,
 	};
 	int ret;
 
-	array.uptr = (void __user *)kunit_vm_mmap(test, NULL, 0, PAGE_SIZE,
-						  PROT_READ | PROT_WRITE,
-						  MAP_ANONYMOUS | MAP_PRIVATE,
-						  0);
-	KUNIT_ASSERT_NOT_NULL(test, array.uptr);
+	array.uptr = (void __user *)iq_touch(test);
 	KUNIT_ASSERT_EQ(test, copy_to_user(array.uptr, cmds, n * sizeof(*cmds)), 0);
 	ret = arm_vsmmu_cache_invalidate(&vsmmu->core, &array);
 	KUNIT_EXPECT_EQ(test, array.entry_num, done);
@@ -1655,16 +1660,11 @@ static void smmu_test_ste(struct kunit *test)
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct arm_smmu_ste before = *hw_ste(d);
 
-	KUNIT_EXPECT_EQ(test, FIELD_GET(STRTAB_STE_1_EATS,
-					le64_to_cpu(before.data[1])),
-			STRTAB_STE_1_EATS_TRANS);
+	KUNIT_EXPECT_EQ(test, ste_eats(&before), STRTAB_STE_1_EATS_TRANS);
 	iq_break(test, d);
-	KUNIT_EXPECT_EQ(test, hw_ste(d)->data[1] &
-			cpu_to_le64(STRTAB_STE_1_EATS), 0);
+	KUNIT_EXPECT_EQ(test, ste_eats(hw_ste(d)), 0);
 	iq_await_state(test, d, "quarantined");
-	KUNIT_EXPECT_EQ(test, FIELD_GET(STRTAB_STE_0_CFG,
-					le64_to_cpu(hw_ste(d)->data[0])),
-			STRTAB_STE_0_CFG_ABORT);
+	KUNIT_EXPECT_EQ(test, ste_cfg(hw_ste(d)), STRTAB_STE_0_CFG_ABORT);
 	iq_recover(test, d);
 	KUNIT_EXPECT_MEMEQ(test, hw_ste(d), &before, sizeof(before));
 }
