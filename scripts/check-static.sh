@@ -1,25 +1,34 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # check-static.sh: sparse and W=1 over our files and over those that the graft
-# touches, for x86 and for arm64. Ours must be clean; the touched ones may say
-# what they said before the graft and nothing more. KTAP on stdout.
+# touches, for x86 and for arm64. Ours, the tests among them, must be clean; the
+# touched ones may say what they said before the graft and nothing more. KTAP on
+# stdout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 need sparse
 take_lock check-static
-# sparse does not know __typeof_unqual__, and the kernel then skips it.
-check="W=1 C=2 CHECK=sparse CF=-D__typeof_unqual__=__typeof__"
+check="W=1 C=2 CHECK=sparse"
+# sparse.h has what sparse does not know. Nor does it see that a guard lets go at the
+# end of its scope.
+export CF="-include $IQ_ROOT/tests/static/sparse.h -Wno-context"
 
 "$IQ_ROOT/scripts/sources.sh" kernel
-id=$(basename "$("$IQ_ROOT/scripts/sources.sh" path kernel)")
+plain_src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
+id=$(basename "$plain_src")
+grafted_src=$IQ_CACHE/grafted/src/$id
+ours=drivers/iommu/quarantine/
+logs=$IQ_CACHE/out/static
+rm -rf "$logs"
+mkdir -p "$logs"
 
 # Objects of the touched files that ARCH has.
 touched()
 {
 	local object
 
-	graft_changed "$IQ_CACHE/grafted/src/$id" | sed -n 's/\.c$/.o/p' |
+	graft_changed "$grafted_src" | sed -n 's/\.c$/.o/p' |
 	while read -r object; do
 		case $1-$object in
 		arm64-drivers/iommu/intel/*|arm64-drivers/iommu/amd/*) ;;
@@ -30,34 +39,47 @@ touched()
 	done
 }
 
-# build_tree KIND ARCH [TARGETS]: the configuration is that of the scenarios, but without
-# KUnit, as vendors have it.
+# build_tree NAME ARCH TARGETS: "plain" and "grafted" are configured as for the
+# scenarios, but without KUnit, as vendors have it; "kunit" as for the KUnit tests.
 build_tree()
 {
-	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "static-$1" --like "$1" \
-		--config-fragment "$IQ_ROOT/tests/config/static.config" \
-		--targets "${3:-prepare}"
+	local kind=$1 fragment options=()
+
+	case $1 in
+	kunit)
+		kind=grafted
+		set -- "$@" kunit.config "kunit-$2.config" ;;
+	*)	set -- "$@" static.config ;;
+	esac
+	for fragment in "${@:4}"; do
+		options+=(--config-fragment "$IQ_ROOT/tests/config/$fragment")
+	done
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$kind" --arch "$2" \
+		--name "static-$1" --like "$kind" "${options[@]}" --targets "$3"
 }
 
-builds=()
+args=()
 for arch in x86 arm64; do
-	logs=()
-	for kind in grafted plain; do
-		build=$(build_tree $kind $arch)
+	# SMMUv3's backend is a part of the driver, and is built with it alone.
+	driver=
+	[ $arch = x86 ] || driver=drivers/iommu/arm/arm-smmu-v3/
+	for name in grafted plain kunit; do
+		build=$(build_tree $name $arch prepare)
 		objects=$(touched $arch)
-		targets=$objects
+		case $name in
+		grafted) targets="$ours $driver $objects" ;;
+		plain) targets="$driver $objects" ;;
+		kunit) targets="$ours $driver" ;;
+		esac
 		# The compiler's warnings come only when it runs.
-		for object in $objects; do
-			rm -f "$build/$object"
+		for target in $targets; do
+			[ ! -e "$build/$target" ] || find "$build/$target" -name '*.o' -delete
 		done
-		if [ $kind = grafted ]; then
-			targets="drivers/iommu/quarantine/ $objects"
-			[ ! -d "$build/drivers/iommu/quarantine" ] ||
-				find "$build/drivers/iommu/quarantine" -name '*.o' -delete
-		fi
-		build_tree $kind $arch "$check $targets" >/dev/null
-		logs=("$build/build.log" "${logs[@]}")
+		build_tree $name $arch "$check $targets" >/dev/null
+		cp "$build/build.log" "$logs/$arch-$name"
 	done
-	builds+=(--builds "$arch" "${logs[@]}" "$objects")
+	args+=(--builds "$arch" "$logs/$arch-plain" "$logs/$arch-grafted" "$objects"
+	       --kunit "$arch, KUnit" "$logs/$arch-kunit")
 done
-exec /usr/bin/python3 -B "$IQ_ROOT/scripts/static-compare.py" "${builds[@]}"
+/usr/bin/python3 -B "$IQ_ROOT/scripts/static-compare.py" "${args[@]}" \
+	--ours "$(graft_created "$grafted_src" | grep '\.c$' | xargs)"

@@ -70,13 +70,17 @@ kernels_or_die()
 	done
 }
 
-# graft_changed TREE: the files of the kernel that the graft has changed there, a line each
-graft_changed()
+# graft_changed TREE, graft_created TREE: the files of the kernel that the graft has
+# changed there, or added, a line each
+graft_changed() { graft_record "$1" changed; }
+graft_created() { graft_record "$1" created; }
+
+graft_record()
 {
 	/usr/bin/python3 -c '
 import json, sys
-print(*json.load(open(sys.argv[1]))["changed"], sep="\n")
-' "$1/drivers/iommu/quarantine/.graft/record.json"
+print(*json.load(open(sys.argv[1]))[sys.argv[2]], sep="\n")
+' "$1/drivers/iommu/quarantine/.graft/record.json" "$2"
 }
 
 # build_aloud plain|grafted OPTION...: build-kernel.sh on the folders that the graft touches,

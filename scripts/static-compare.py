@@ -3,8 +3,11 @@
 """Judge what sparse and the compiler said about kernel builds.
 
     static-compare.py --builds NAME PLAIN-LOG GRAFTED-LOG OBJECTS...
+                      --kunit NAME LOG... --ours FILES
 
-OBJECTS is one argument, a list with spaces in between. KTAP on stdout.
+OBJECTS and FILES are one argument each, a list with spaces in between. The builds of
+--kunit have nothing to be compared with: only files of ours are looked at there. Each
+C file of FILES has to be in one of the builds. KTAP on stdout.
 """
 
 import argparse
@@ -16,6 +19,8 @@ import sys
 HOME = "drivers/iommu/quarantine/"
 SAID = re.compile(r"^(\S+?):(\d+)(?::\d+)?: ((?:warning|error): .*)$")
 CHECKED = re.compile(r"^  CHECK   (\S+)$")
+OURS = re.compile(HOME + "|include/linux/iommu-quarantine|"
+                  "include/trace/events/iommu_quarantine")
 FOLDERS = ("drivers/", "include/", "arch/", "kernel/", "lib/")
 
 
@@ -57,10 +62,7 @@ def judge(plain_log, grafted_log, sources):
            [f"{name}: not checked" for name in missing] +
            ([] if ours else [f"nothing below {HOME}"]) +
            ([] if sources else ["no touched file"]))
-    for name in ours:
-        yield (f"{name} is clean", [
-            f"{name}:{line}: {text}" for (file, text), lines in
-            grafted.items() if file == name for line in lines])
+    yield from clean(ours, grafted)
     for name in sources:
         yield (f"{name} says nothing new", [
             f"{name}:{lines[-1]}: {text}" for (file, text), lines in
@@ -72,14 +74,45 @@ def judge(plain_log, grafted_log, sources):
         and (file, text) not in plain])
 
 
+def clean(names, said):
+    for name in names:
+        yield (f"{name} is clean", [
+            f"{name}:{line}: {text}" for (file, text), lines in
+            said.items() if file == name for line in lines])
+
+
+def judge_kunit(log):
+    said, checked = read(log)
+    ours = sorted(name for name in checked if name.startswith(HOME))
+    yield from clean(ours, said)
+    yield ("our headers are clean", [
+        f"{file}:{lines[-1]}: {text}" for (file, text), lines in said.items()
+        if OURS.match(file) and file not in ours])
+
+
+def judge_completeness(files, logs):
+    checked = {name for log in logs for name in read(log)[1]}
+    yield ("sparse ran over all C of ours",
+           [f"{name}: not checked" for name in files if name not in checked] +
+           ([] if files else ["there is none"]))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--builds", nargs=4, action="append", required=True,
                         metavar=("NAME", "PLAIN-LOG", "GRAFTED-LOG", "OBJECTS"))
+    parser.add_argument("--kunit", nargs=2, action="append", default=[],
+                        metavar=("NAME", "LOG"))
+    parser.add_argument("--ours", required=True, metavar="FILES")
+    args = parser.parse_args()
+
+    parts = [(title, judge(plain, grafted, [name[:-2] + ".c" for name in names.split()]))
+             for title, plain, grafted, names in args.builds]
+    parts += [(title, judge_kunit(log)) for title, log in args.kunit]
+    logs = [build[2] for build in args.builds] + [log for _, log in args.kunit]
+    parts.append(("all", judge_completeness(args.ours.split(), logs)))
     results = [(f"{title}: {name}", complaints)
-               for title, plain, grafted, names in parser.parse_args().builds
-               for name, complaints in judge(plain, grafted, [
-                   name[:-2] + ".c" for name in names.split()])]
+               for title, part in parts for name, complaints in part]
 
     print(f"KTAP version 1\n1..{len(results)}")
     for number, (name, complaints) in enumerate(results, 1):
