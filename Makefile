@@ -61,7 +61,7 @@ help:
 	@echo '  make check-distro      Debian'\''s full configuration, no new warning'
 	@echo '  make check-text        CONFIG_IOMMU_QUARANTINE=n changes no code'
 	@echo '  make check-style       checkpatch, kernel-doc, house rules'
-	@echo '  make check-static      sparse, compiler warnings'
+	@echo '  make check-static      sparse, compiler warnings, coccicheck: nothing new'
 	@echo '  make check-rules       rules of our own, by semantic patches'
 	@echo '  make check-models      the automaton, model checked with spin'
 	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'

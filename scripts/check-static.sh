@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# check-static.sh: sparse and W=1 over our files and over those that the graft
-# touches, for x86 and for arm64. Ours, the tests among them, must be clean; the
-# touched ones may say what they said before the graft and nothing more. KTAP on
-# stdout.
+# check-static.sh: sparse, W=1 and the kernel's own coccicheck over our files and
+# over those that the graft touches; the first two for x86 and for arm64. Ours, the
+# tests among them, must be clean; the touched ones may say what they said before the
+# graft and nothing more. KTAP on stdout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-need sparse
+need sparse spatch make
 take_lock check-static
+unset MAKEFLAGS MFLAGS MAKELEVEL
 check="W=1 C=2 CHECK=sparse"
 # sparse.h has what sparse does not know. Nor does it see that a guard lets go at the
 # end of its scope.
@@ -58,6 +59,53 @@ build_tree()
 		--name "static-$1" --like "$kind" "${options[@]}" --targets "$3"
 }
 
+# coccicheck_rule BUILD RULE: one rule of scripts/coccinelle over what is below $work
+coccicheck_rule()
+{
+	local rule=$grafted_src/scripts/coccinelle/$2 log=$logs/coccicheck/${2//\//-}
+
+	if ! grep -q 'virtual[[:space:]]\+report' "$rule"; then
+		echo "# SKIP has no mode 'report'" >"$log"
+	elif ! spatch --parse-cocci -D report "$rule" >"$log" 2>&1; then
+		echo "# SKIP this spatch cannot read it" >>"$log"
+	elif ! make -C "$grafted_src" O="$1" ARCH=x86 M="$work" MODE=report \
+		COCCI="$rule" J=1 coccicheck >"$log" 2>&1; then
+		echo "# FAILED" >>"$log"
+	fi
+}
+
+# coccicheck BUILD: the kernel's own, over the touched files of both trees and ours. Not
+# all rules by one make, which ends with the first that this spatch cannot read.
+coccicheck()
+{
+	local rule sources start=$EPOCHSECONDS
+
+	mkdir "$work"/{plain,grafted,control} "$logs/coccicheck"
+	mapfile -t sources < <(graft_changed "$grafted_src" | grep '\.[ch]$')
+	(cd "$plain_src" && cp --parents "${sources[@]}" "$work/plain")
+	mapfile -t -O ${#sources[@]} sources < <(graft_created "$grafted_src" | grep '\.[ch]$')
+	(cd "$grafted_src" && cp --parents "${sources[@]}" "$work/grafted")
+	# That this one is found shows that it looks at all
+	cat >"$work/control/control.c" <<-END
+	void control(void *memory)
+	{
+	        if (memory)
+	                kfree(memory);
+	}
+	END
+
+	for rule in $(cd "$grafted_src/scripts/coccinelle" && find . -name '*.cocci' -printf '%P\n' | sort); do
+		while [ "$(jobs -rp | wc -l)" -ge "$IQ_JOBS" ]; do
+			wait -n || :
+		done
+		coccicheck_rule "$1" "$rule" 9>&- &
+	done
+	wait
+	say "coccicheck took $((EPOCHSECONDS - start)) s"
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 args=()
 for arch in x86 arm64; do
 	# SMMUv3's backend is a part of the driver, and is built with it alone.
@@ -78,8 +126,10 @@ for arch in x86 arm64; do
 		build_tree $name $arch "$check $targets" >/dev/null
 		cp "$build/build.log" "$logs/$arch-$name"
 	done
+	[ $arch != x86 ] || coccicheck "$build"
 	args+=(--builds "$arch" "$logs/$arch-plain" "$logs/$arch-grafted" "$objects"
 	       --kunit "$arch, KUnit" "$logs/$arch-kunit")
 done
 /usr/bin/python3 -B "$IQ_ROOT/scripts/static-compare.py" "${args[@]}" \
-	--ours "$(graft_created "$grafted_src" | grep '\.c$' | xargs)"
+	--ours "$(graft_created "$grafted_src" | grep '\.c$' | xargs)" \
+	--coccicheck "$logs/coccicheck"

@@ -1,24 +1,27 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judge what sparse and the compiler said about kernel builds.
+"""Judge what sparse, the compiler and coccicheck said about kernels.
 
     static-compare.py --builds NAME PLAIN-LOG GRAFTED-LOG OBJECTS...
-                      --kunit NAME LOG... --ours FILES
+                      --kunit NAME LOG... --ours FILES --coccicheck FOLDER
 
 OBJECTS and FILES are one argument each, a list with spaces in between. The builds of
 --kunit have nothing to be compared with: only files of ours are looked at there. Each
-C file of FILES has to be in one of the builds. KTAP on stdout.
+C file of FILES has to be in one of the builds. FOLDER has a log for each rule of
+coccicheck, over files below plain/, grafted/ and control/. KTAP on stdout.
 """
 
 import argparse
 import collections
 import os
+import pathlib
 import re
 import sys
 
 HOME = "drivers/iommu/quarantine/"
 SAID = re.compile(r"^(\S+?):(\d+)(?::\d+)?: ((?:warning|error): .*)$")
 CHECKED = re.compile(r"^  CHECK   (\S+)$")
+REPORT = re.compile(r"^(?:.*/)?(plain|grafted|control)/(\S+?):(\d+):[\d-]+: (.*)$")
 OURS = re.compile(HOME + "|include/linux/iommu-quarantine|"
                   "include/trace/events/iommu_quarantine")
 FOLDERS = ("drivers/", "include/", "arch/", "kernel/", "lib/")
@@ -97,6 +100,30 @@ def judge_completeness(files, logs):
            ([] if files else ["there is none"]))
 
 
+def judge_coccicheck(folder):
+    found = 0
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        skip = re.search(r"^(?:# SKIP (.*)|Skipping coccinelle SmPL patch.*)$", text, re.M)
+        if skip:
+            yield (f"{path.name} # SKIP {skip[1] or 'this spatch is too old'}", [])
+            continue
+        said = {name: collections.defaultdict(list)
+                for name in ("plain", "grafted", "control")}
+        for report in map(REPORT.match, text.splitlines()):
+            if report:
+                # Of another line, which the graft may have moved
+                message = re.sub(r"\blines? \d+", "line", report[4])
+                said[report[1]][report[2], message].append(report[3])
+        found += len(said["control"])
+        yield (f"{path.name} says nothing new", [
+            f"{file}:{lines[-1]}: {message}" for (file, message), lines in
+            said["grafted"].items()
+            if len(lines) > len(said["plain"].get((file, message), []))] +
+               (text.splitlines()[-10:] if "# FAILED" in text else []))
+    yield ("a mistake is noticed", [] if found else ["control.c has one"])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--builds", nargs=4, action="append", required=True,
@@ -104,6 +131,7 @@ def main():
     parser.add_argument("--kunit", nargs=2, action="append", default=[],
                         metavar=("NAME", "LOG"))
     parser.add_argument("--ours", required=True, metavar="FILES")
+    parser.add_argument("--coccicheck", required=True, metavar="FOLDER")
     args = parser.parse_args()
 
     parts = [(title, judge(plain, grafted, [name[:-2] + ".c" for name in names.split()]))
@@ -111,6 +139,7 @@ def main():
     parts += [(title, judge_kunit(log)) for title, log in args.kunit]
     logs = [build[2] for build in args.builds] + [log for _, log in args.kunit]
     parts.append(("all", judge_completeness(args.ours.split(), logs)))
+    parts.append(("coccicheck", judge_coccicheck(args.coccicheck)))
     results = [(f"{title}: {name}", complaints)
                for title, part in parts for name, complaints in part]
 
