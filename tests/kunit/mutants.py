@@ -37,6 +37,7 @@ SMMU_FOLDER = "drivers/iommu/quarantine/arm-smmu-v3/"
 FEATURES = "drivers/iommu/quarantine/core/compat/features.h"
 MOCK_SUITE = "iommu_quarantine_mock"
 VTD_SUITES = "*intel_vtd*"
+VTD_OWN = "intel_vtd*"
 AMD_SUITES = "*amd_iommu*"
 AMD_OWN = "amd_iommu_quarantine"
 SMMU_SUITES = "*arm_smmu*"
@@ -243,6 +244,13 @@ MUTANTS = [
     ("vtd-waits-for-room-for-ever", "drivers/iommu/intel/dmar.c",
      r"if \(intel_quarantine_lost\(iommu\)\)\n(?=\t\t\treturn intel_quarantine_settle)", "if (false)\n",
      VTD_SUITES, "x86_64"),
+    # Where others are held back and run again as well, it is they who are missed first
+    ("vtd-innocents-dropped", VTD, r"iommu_quarantine_count\(IOMMU_QUARANTINE_RERUNS\);", "rc = 0;",
+     VTD_OWN + ".vtd_test_mixed_batch", "x86_64"),
+    ("vtd-aborted-is-done", VTD,
+     r"(?<=\*wait = \(struct intel_quarantine_wait\)\{\};\n\t\treturn rc;\n\t\}\n)",
+     "\tif (rc == -EAGAIN)\n\t\trc = 0;\n",
+     VTD_OWN + ".vtd_test_mixed_batch", "x86_64"),
     # ---- AMD ----
     ("amd-no-fence", AMD, r"if \(amd_is_fenced\(adev\)\)\n\t\t\tWRITE_ONCE\(dte",
      "if (false)\n\t\t\tWRITE_ONCE(dte", AMD_SUITES, "x86_64"),
