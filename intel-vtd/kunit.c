@@ -32,6 +32,12 @@ enum vtd_naming {
 	NAME_OTHER,	/* hw->name */
 };
 
+/* A descriptor that was fetched; did the third function count as fenced by then? */
+struct vtd_fetch {
+	u64 qw0;
+	bool fenced;
+};
+
 struct vtd_hw {
 	struct intel_iommu iommu;
 	struct dmar_drhd_unit drhd;
@@ -57,6 +63,8 @@ struct vtd_hw {
 	unsigned int devtlbs;
 	unsigned int contexts[IQ_DEVS];	/* of one device; the fence's are global */
 	u16 did[IQ_DEVS];		/* of the cached entries */
+	struct vtd_fetch log[64];	/* the first ones since it was emptied */
+	unsigned int logged;
 };
 
 static struct vtd_hw *vtd_hw;
@@ -190,6 +198,20 @@ static void hw_time_out(struct vtd_hw *hw)
 	hw->ites++;
 }
 
+static void hw_log(struct vtd_hw *hw, u64 qw0)
+{
+	struct vtd_dev *vdev;
+
+	if (hw->logged == ARRAY_SIZE(hw->log))
+		return;
+	guard(rcu)();
+	vdev = vtd_find(&hw->iommu, hw->fx->dev[IQ_OTHER].sid);
+	hw->log[hw->logged++] = (struct vtd_fetch){
+		.qw0 = qw0,
+		.fenced = vdev && atomic_read(&vdev->state) == VTD_FENCED,
+	};
+}
+
 /* Returns false if nothing more is to be fetched */
 static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
 {
@@ -198,6 +220,7 @@ static bool hw_one(struct vtd_hw *hw, u64 *desc, bool last)
 	u32 *status;
 	int sid = -1;
 
+	hw_log(hw, qw0);
 	switch (qw0 & 0xf) {
 	case QI_CC_TYPE:
 		hw_forget(hw, qw0);
@@ -932,6 +955,73 @@ static void vtd_test_entry_scalable(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, the_context(test, d), before);
 }
 
+/* Type and granularity; of a wait, whether what follows waits for it */
+static u64 fetched_kind(u64 qw0)
+{
+	return qw0 & ((qw0 & 0xf) == QI_IWD_TYPE ? QI_IWD_FENCE | 0xf : 0x3f);
+}
+
+/*
+ * Where in the log is all that is cached of context entries invalidated, in the order
+ * of the specification (6.5.3.3), and waited for? At @n how many descriptors these are.
+ * Returns -1 if they are not there.
+ */
+static int fetched_invalidations(struct vtd_hw *hw, unsigned int *n)
+{
+	u64 kinds[5] = {
+		QI_CC_GRAN(DMA_CCMD_GLOBAL_INVL) | QI_CC_TYPE,
+		QI_IWD_FENCE | QI_IWD_TYPE,
+	};
+	unsigned int i, k;
+
+	*n = 2;
+	if (sm_supported(&hw->iommu))
+		kinds[(*n)++] = QI_PC_GRAN(QI_PC_GLOBAL) | QI_PC_TYPE;
+	kinds[(*n)++] = QI_IOTLB_GRAN(DMA_TLB_GLOBAL_FLUSH) | QI_IOTLB_TYPE;
+	kinds[(*n)++] = QI_IWD_TYPE;
+	for (i = 0; i + *n <= hw->logged; i++) {
+		for (k = 0; k < *n; k++)
+			if (fetched_kind(hw->log[i + k].qw0) != kinds[k])
+				break;
+		if (k == *n)
+			return i;
+	}
+	return -1;
+}
+
+/* The IOMMU forgets what it has cached of an entry before anybody counts on that */
+static void vtd_test_invalidations(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct qi_desc desc;
+	unsigned int i, n;
+	int at;
+
+	devtlb_desc(d, &desc);
+	WRITE_ONCE(d->mute, true);
+	hw->logged = 0;
+	KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, &desc, 1, 0), 0);
+	/* At once: only what was not answered and its wait are before that */
+	at = fetched_invalidations(hw, &n);
+	KUNIT_ASSERT_EQ(test, at, 2);
+	for (i = 0; i < n; i++)
+		KUNIT_EXPECT_FALSE(test, hw->log[at + i].fenced);
+	/* What is run again */
+	KUNIT_EXPECT_TRUE(test, hw->log[at + n].fenced);
+	iq_await_state(test, d, "quarantined");
+	iq_settle(d);
+
+	/* The lift as well, before the device is asked again */
+	hw->logged = 0;
+	iq_recover(test, d);
+	at = fetched_invalidations(hw, &n);
+	KUNIT_ASSERT_GE(test, at, 0);
+	for (i = 0; i < at; i++)
+		KUNIT_EXPECT_FALSE(test, hw_is_devtlb(hw->log[i].qw0));
+	iq_expect_in_service(test, d);
+}
+
 /* Without a lock of the driver's, under which an attach would have to wait */
 static int vtd_ask_thread(void *data)
 {
@@ -1242,6 +1332,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_scrub),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
+	KUNIT_CASE(vtd_test_invalidations),
 	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
@@ -1271,6 +1362,7 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_mixed_batch),
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_scalable),
+	KUNIT_CASE(vtd_test_invalidations),
 	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
