@@ -1022,6 +1022,80 @@ static void vtd_test_invalidations(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+#define DRAINED_PASID	1
+
+/* As intel_iommu_drain_pasid_prq() has it; without PASIDs it is about the function */
+static int drain(struct iq_dev *d)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(iq_device(d));
+	struct intel_iommu *iommu = info->iommu;
+	struct qi_desc desc[3] = {};
+
+	desc[0].qw0 = QI_IWD_STATUS_DATA(QI_DONE) | QI_IWD_FENCE | QI_IWD_TYPE;
+	if (sm_supported(iommu)) {
+		desc[1].qw0 = QI_EIOTLB_PASID(DRAINED_PASID) |
+			      QI_EIOTLB_DID(FLPT_DEFAULT_DID) |
+			      QI_EIOTLB_GRAN(QI_GRAN_NONG_PASID) | QI_EIOTLB_TYPE;
+		qi_desc_dev_iotlb_pasid(d->sid, info->pfsid, DRAINED_PASID, info->ats_qdep,
+					0, MAX_AGAW_PFN_WIDTH, &desc[2]);
+	} else {
+		qi_desc_iotlb(iommu, FLPT_DEFAULT_DID, 0, 0, DMA_TLB_DSI_FLUSH, &desc[1]);
+		qi_desc_dev_iotlb(d->sid, info->pfsid, info->ats_qdep, 0,
+				  MAX_AGAW_PFN_WIDTH, &desc[2]);
+	}
+	return qi_submit_sync(iommu, desc, ARRAY_SIZE(desc), QI_OPT_WAIT_DRAIN);
+}
+
+/* Waits in the log that drain page requests; the last one has to be for the caller */
+static int fetched_drains(struct kunit *test)
+{
+	struct vtd_hw *hw = the_hw(test);
+	unsigned int i;
+	int drains = 0;
+	u64 qw0 = 0;
+
+	for (i = 0; i < hw->logged; i++) {
+		qw0 = hw->log[i].qw0;
+		if ((qw0 & 0xf) == QI_IWD_TYPE && qw0 & QI_IWD_PRQ_DRAIN)
+			drains++;
+	}
+	KUNIT_EXPECT_TRUE_MSG(test, qw0 & QI_IWD_PRQ_DRAIN,
+			      "the last wait does not drain page requests");
+	hw->logged = 0;
+	return drains;
+}
+
+/* Page requests are drained, and the device does not answer the invalidation in that */
+static void vtd_test_drain(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	int asked = atomic_read(&d->asked);
+
+	hw->logged = 0;
+	KUNIT_EXPECT_EQ(test, drain(d), 0);
+	KUNIT_EXPECT_EQ(test, fetched_drains(test), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 1);
+
+	iq_hold_work(true);
+	WRITE_ONCE(d->mute, true);
+	KUNIT_EXPECT_EQ(test, drain(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	/* Aborted, and run again without what was for the device */
+	KUNIT_EXPECT_EQ(test, fetched_drains(test), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 2);
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+
+	KUNIT_EXPECT_EQ(test, drain(d), 0);
+	KUNIT_EXPECT_EQ(test, fetched_drains(test), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 2);
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+	iq_expect_caught(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
 /* Without a lock of the driver's, under which an attach would have to wait */
 static int vtd_ask_thread(void *data)
 {
@@ -1333,6 +1407,7 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_legacy),
 	KUNIT_CASE(vtd_test_invalidations),
+	KUNIT_CASE(vtd_test_drain),
 	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
@@ -1363,6 +1438,7 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_queue_full),
 	KUNIT_CASE(vtd_test_entry_scalable),
 	KUNIT_CASE(vtd_test_invalidations),
+	KUNIT_CASE(vtd_test_drain),
 	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),

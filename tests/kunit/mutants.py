@@ -253,6 +253,9 @@ MUTANTS = [
      VTD_OWN, "x86_64"),
     ("vtd-lift-still-cached", VTD, r"if \(lifted\)\n\t\tvtd_invalidate_contexts\(iommu\);", ";",
      VTD_OWN, "x86_64"),
+    ("vtd-drain-forgotten", "drivers/iommu/intel/dmar.c", r"if \(rc == -EAGAIN\)\n\t\tgoto restart;",
+     "if (rc == -EAGAIN) {\n\t\toptions &= ~QI_OPT_WAIT_DRAIN;\n\t\tgoto restart;\n\t}",
+     VTD_OWN, "x86_64"),
     # Where others are held back and run again as well, it is they who are missed first
     ("vtd-innocents-dropped", VTD, r"iommu_quarantine_count\(IOMMU_QUARANTINE_RERUNS\);", "rc = 0;",
      VTD_OWN + ".vtd_test_mixed_batch", "x86_64"),
