@@ -1096,6 +1096,61 @@ static void vtd_test_drain(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* Of a kind that has to be told everything twice, which is a quirk of the driver's */
+static struct device_domain_info *needs_extra_flush(struct iq_dev *d)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(iq_device(d));
+
+	info->dtlb_extra_inval = 1;
+	return info;
+}
+
+/* It answers the first one of the two */
+static void vtd_test_extra_flush(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct vtd_hw *hw = the_hw(test);
+	struct device_domain_info *info;
+	int asked = atomic_read(&d->asked), flush;
+	u64 filtered;
+
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	flush = atomic_read(&d->asked) - asked;
+	info = needs_extra_flush(d);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked + 3 * flush);
+
+	iq_hold_work(true);
+	d->mute_at = 2;
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_FALSE(test, iq_may_translate(d));
+	WRITE_ONCE(d->fenced, true);
+	KUNIT_EXPECT_EQ(test, hw->ites, 1);
+
+	asked = atomic_read(&d->asked);
+	filtered = quarantine_counter(IOMMU_QUARANTINE_FILTERED);
+	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
+	KUNIT_EXPECT_EQ(test, quarantine_counter(IOMMU_QUARANTINE_FILTERED),
+			filtered + 2 * flush);
+	/* What the driver sends apart */
+	quirk_extra_dev_tlb_flush(info, 0, MAX_AGAW_PFN_WIDTH, IOMMU_NO_PASID,
+				  info->ats_qdep);
+	KUNIT_EXPECT_EQ(test, quarantine_counter(IOMMU_QUARANTINE_FILTERED),
+			filtered + 2 * flush + 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->asked), asked);
+	iq_expect_caught(test, d);
+	iq_recover(test, d);
+	iq_expect_in_service(test, d);
+}
+
+/* Its domain is taken from it: the driver sends the two apart, and one expires */
+static void vtd_test_extra_leaves(struct kunit *test)
+{
+	needs_extra_flush(iq_the(test, IQ_OTHER));
+	iq_leave(test, false);
+	KUNIT_EXPECT_EQ(test, the_hw(test)->ites, 1);
+}
+
 /* Without a lock of the driver's, under which an attach would have to wait */
 static int vtd_ask_thread(void *data)
 {
@@ -1408,6 +1463,8 @@ static struct kunit_case vtd_cases[] = {
 	KUNIT_CASE(vtd_test_entry_legacy),
 	KUNIT_CASE(vtd_test_invalidations),
 	KUNIT_CASE(vtd_test_drain),
+	KUNIT_CASE(vtd_test_extra_flush),
+	KUNIT_CASE(vtd_test_extra_leaves),
 	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
@@ -1439,6 +1496,8 @@ static struct kunit_case vtd_sm_cases[] = {
 	KUNIT_CASE(vtd_test_entry_scalable),
 	KUNIT_CASE(vtd_test_invalidations),
 	KUNIT_CASE(vtd_test_drain),
+	KUNIT_CASE(vtd_test_extra_flush),
+	KUNIT_CASE(vtd_test_extra_leaves),
 	KUNIT_CASE(vtd_test_attach_in_fence),
 	KUNIT_CASE(vtd_test_alias),
 	KUNIT_CASE(vtd_test_aliases),
