@@ -472,7 +472,9 @@ struct iq_listener {
 	struct notifier_block nb;
 	struct device *dev;
 	unsigned long hold;		/* BIT() of an event: the work, at the next one */
+	unsigned long patience;		/* not longer, in jiffies; 0 is for ever */
 	struct completion held, go;
+	bool let_go;			/* in time */
 	unsigned int n;
 	unsigned long said[8];
 };
@@ -490,7 +492,8 @@ static int iq_listen(struct notifier_block *nb, unsigned long event, void *dev)
 	if (l->hold & BIT(event)) {
 		l->hold = 0;
 		complete(&l->held);
-		wait_for_completion(&l->go);
+		l->let_go = wait_for_completion_timeout(&l->go, l->patience ?:
+							MAX_SCHEDULE_TIMEOUT);
 	}
 	return NOTIFY_OK;
 }
@@ -501,6 +504,23 @@ static void iq_listen_no_more(void *listener)
 
 	complete_all(&l->go);
 	iommu_quarantine_unregister_notifier(&l->nb);
+}
+
+/* Until the test ends. The work is held when it tells of @event for the first time. */
+static struct iq_listener *iq_listen_and_hold(struct kunit *test, struct iq_dev *d,
+					      enum iommu_quarantine_event event)
+{
+	struct iq_listener *l = kunit_kzalloc(test, sizeof(*l), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, l);
+	l->nb.notifier_call = iq_listen;
+	l->dev = iq_device(d);
+	l->hold = BIT(event);
+	init_completion(&l->held);
+	init_completion(&l->go);
+	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&l->nb), 0);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, iq_listen_no_more, l), 0);
+	return l;
 }
 
 /* Whoever listens is told the truth last, however late he is told */
@@ -516,17 +536,8 @@ static void iq_body_told_in_order(struct kunit *test)
 		IOMMU_QUARANTINE_EVENT_QUARANTINED,
 	};
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct iq_listener *l = kunit_kzalloc(test, sizeof(*l), GFP_KERNEL);
+	struct iq_listener *l = iq_listen_and_hold(test, d, IOMMU_QUARANTINE_EVENT_RECOVERED);
 	int i;
-
-	KUNIT_ASSERT_NOT_NULL(test, l);
-	l->nb.notifier_call = iq_listen;
-	l->dev = iq_device(d);
-	l->hold = BIT(IOMMU_QUARANTINE_EVENT_RECOVERED);
-	init_completion(&l->held);
-	init_completion(&l->go);
-	KUNIT_ASSERT_EQ(test, iommu_quarantine_register_notifier(&l->nb), 0);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, iq_listen_no_more, l), 0);
 
 	iq_break_and_wait(test, d);
 	WRITE_ONCE(d->fenced, false);
@@ -2178,6 +2189,26 @@ static void iq_body_release_held(struct kunit *test)
 	}
 	iq_unplug(d);
 	iq_hold_work(false);
+	iq_expect_sibling(test);
+	iq_expect_condemned(test, d);
+}
+
+/*
+ * The work is past where iq_hold_work() lets go of it for a release: it stands in what
+ * somebody does who is told of the device
+ */
+static void iq_body_release_told(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_BROKEN);
+	struct iq_listener *l = iq_listen_and_hold(test, d, IOMMU_QUARANTINE_EVENT_BROKEN);
+
+	/* Nobody lets go of it before but who does not wait for it */
+	l->patience = HZ / 2;
+	iq_break(test, d);
+	KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&l->held, 10 * HZ));
+	iq_unplug(d);
+	kunit_release_action(test, iq_listen_no_more, l);
+	KUNIT_EXPECT_FALSE_MSG(test, l->let_go, "it was gone before the work was over");
 	iq_expect_sibling(test);
 	iq_expect_condemned(test, d);
 }

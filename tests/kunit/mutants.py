@@ -90,6 +90,8 @@ MUTANTS = [
     ("core-not-condemned", CORE,
      r"if \(quarantine_release\(q\) != Q_HEALTHY\)",
      "if (quarantine_release(q) == Q_HEALTHY)", MOCK_SUITE, "um"),
+    ("core-release-does-not-wait", CORE, r"disable_work_sync\(&q->work\);",
+     "disable_work(&q->work);", MOCK_SUITE, "um"),
     ("core-condemned-for-ever", CORE, r"WRITE_ONCE\(q->condemned, false\);", ";",
      MOCK_SUITE, "um"),
     ("core-recovered-silently", CORE, r"set_bit\(IOMMU_QUARANTINE_EVENT_RECOVERED, &q->events\);", ";",
