@@ -44,14 +44,16 @@ static int fail_device(struct device *dev)
 	return ret;
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
 /* A test's: so many times, without a chance */
-VISIBLE_IF_KUNIT void quarantine_fault_times(int times)
+void quarantine_fault_times(int times)
 {
 	fail_ats.probability = times ? 100 : 0;
 	fail_ats.verbose = 0;
 	atomic_set(&fail_ats.times, times);
 }
 EXPORT_SYMBOL_IF_KUNIT(quarantine_fault_times);
+#endif
 
 VISIBLE_IF_KUNIT ssize_t quarantine_fault_write(struct file *file,
 						const char __user *user,

@@ -207,9 +207,11 @@ static inline u64 quarantine_debug_wait_bound(void)
 #endif
 
 /* for tests */
+#if IS_ENABLED(CONFIG_KUNIT)
 ssize_t quarantine_fault_write(struct file *file, const char __user *user,
 			       size_t len, loff_t *pos);
 void quarantine_fault_times(int times);
+#endif
 int quarantine_kunit_bind(struct device *dev, struct fwnode_handle *fwnode,
 			  const u32 *ids, int count, u32 flags);
 struct device_attribute *quarantine_kunit_attr(const char *name);
