@@ -175,8 +175,13 @@ static int cfg_write(struct pci_bus *bus, unsigned int devfn, int where,
 		mask = cfg_writable(d, where + i);
 		d->cfg[where + i] = (d->cfg[where + i] & ~mask) | (val & mask);
 	}
-	/* What becomes of its translations is undefined (PCIe, 10.5.1.3) */
-	if (pasid != cfg_word(d, CFG_PASID + PCI_PASID_CTRL) && iq_ats_on(d))
+	/*
+	 * What becomes of its translations is undefined (PCIe, 10.5.1.3). With
+	 * iommu_quarantine=off that is the kernel's own affair, which does so after a
+	 * reset where the re-attach turns ATS on.
+	 */
+	if (pasid != cfg_word(d, CFG_PASID + PCI_PASID_CTRL) && iq_ats_on(d) &&
+	    iommu_quarantine_reports())
 		atomic_inc(&d->undefined);
 	if (cfg_word(d, CFG_PCIE + PCI_EXP_DEVCTL) & PCI_EXP_DEVCTL_BCR_FLR) {
 		cfg_set(d, CFG_PCIE + PCI_EXP_DEVCTL,

@@ -392,26 +392,34 @@ static void mock_test_nobody_says(struct kunit *test)
 
 /*
  * A blocked device was removed, and what comes in its place has no ATS, so no state of
- * its own; but it lies where the old one lay in memory, whose state is still there
+ * its own; but it lies where the old one lay in memory, whose state is still there. The
+ * allocator gives the same memory again sooner or later.
  */
 static void mock_test_same_memory(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
-	struct pci_dev *old = d->pdev;
+	struct pci_dev *old;
+	bool same = false;
 	int i;
 
-	iq_break_and_wait(test, d);
-	WRITE_ONCE(d->fenced, false);
-	iq_unplug(d);
-	d->no_ats = true;
-	iq_power_on(d);
-	for (i = 0; i < 100 && d->pdev != old; i++) {
+	for (i = 0; i < 20 && !same; i++) {
+		old = d->pdev;
+		iq_break_and_wait(test, d);
+		WRITE_ONCE(d->fenced, false);
 		iq_unplug(d);
+		d->no_ats = true;
+		iq_power_on(d);
+		KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
+		same = d->pdev == old;
+		iq_unplug(d);
+		d->no_ats = false;
+		d->mute = false;
+		iq_power_on(d);
 		KUNIT_ASSERT_EQ(test, iq_plug(d), 0);
 	}
-	KUNIT_ASSERT_PTR_EQ(test, d->pdev, old);
-	iq_unplug(d);
+	KUNIT_EXPECT_TRUE(test, same);
 	KUNIT_EXPECT_EQ(test, mock_iommu->strays, 0);
+	iq_expect_in_service(test, d);
 }
 
 static struct kunit_case mock_cases[] = {
