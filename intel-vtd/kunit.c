@@ -1287,22 +1287,24 @@ static void vtd_test_silent_full(struct kunit *test)
 {
 	struct iq_dev *d = iq_the(test, IQ_OTHER);
 	struct vtd_hw *hw = the_hw(test);
-	struct qi_desc desc[60];
+	const unsigned int count = 60;
 	unsigned int i, lost;
+	struct qi_desc *desc;
 
-	for (i = 0; i < ARRAY_SIZE(desc); i++)
+	desc = kunit_kcalloc(test, count, sizeof(*desc), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, desc);
+	for (i = 0; i < count; i++)
 		qi_desc_iotlb(&hw->iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &desc[i]);
 	iq_last_resort(test, IOMMU_LAST_RESORT_NONE);
 	hw->silent = true;
 	KUNIT_ASSERT_EQ(test, iq_flush(d), 0);
 	/* None of these slots comes back */
-	for (i = 0; i < QI_LENGTH / ARRAY_SIZE(desc) + 2; i++) {
+	for (i = 0; i < QI_LENGTH / count + 2; i++) {
 		lost = iq_lost(test);
-		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc, ARRAY_SIZE(desc), 0),
-				-EIO);
+		KUNIT_EXPECT_EQ(test, qi_submit_sync(&hw->iommu, desc, count, 0), -EIO);
 		KUNIT_EXPECT_GT(test, iq_lost(test), lost);
 	}
-	KUNIT_EXPECT_LT(test, hw->iommu.qi->free_cnt, (int)ARRAY_SIZE(desc) + 2);
+	KUNIT_EXPECT_LT(test, hw->iommu.qi->free_cnt, (int)count + 2);
 	vtd_active_before++;
 }
 

@@ -78,7 +78,7 @@ coccicheck_rule()
 # all rules by one make, which ends with the first that this spatch cannot read.
 coccicheck()
 {
-	local rule sources start=$EPOCHSECONDS
+	local rule sources kept start=$EPOCHSECONDS
 
 	mkdir "$work"/{plain,grafted,control} "$logs/coccicheck"
 	mapfile -t sources < <(graft_changed "$grafted_src" | grep '\.[ch]$')
@@ -94,6 +94,19 @@ coccicheck()
 	}
 	END
 
+	# It takes minutes, and of the same files the same rules say the same
+	kept=$IQ_CACHE/spatch/coccicheck-$(
+		{
+			basename "$plain_src"
+			spatch --version
+			(cd "$work" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+			(cd "$grafted_src/scripts" && find coccicheck coccinelle -type f -print0 | sort -z | xargs -0 sha256sum)
+		} | sha256sum | cut -c1-16)
+	if [ -d "$kept" ]; then
+		cp "$kept"/* "$logs/coccicheck"
+		return
+	fi
+
 	for rule in $(cd "$grafted_src/scripts/coccinelle" && find . -name '*.cocci' -printf '%P\n' | sort); do
 		while [ "$(jobs -rp | wc -l)" -ge "$IQ_JOBS" ]; do
 			wait -n || :
@@ -101,6 +114,10 @@ coccicheck()
 		coccicheck_rule "$1" "$rule" 9>&- &
 	done
 	wait
+	if ! grep -rq '^# FAILED' "$logs/coccicheck"; then
+		cp -r "$logs/coccicheck" "$kept.$$"
+		mv -T "$kept.$$" "$kept"
+	fi
 	say "coccicheck took $((EPOCHSECONDS - start)) s"
 }
 
