@@ -1377,13 +1377,14 @@ def build_mutant(arch, source, build, path, text):
 
 
 def mutated(source, name, path, pattern, replacement):
-    """The text of PATH with the mutant in it."""
+    """The text of PATH, and with the mutant in it."""
     with open(os.path.join(source, path), encoding="utf-8") as handle:
-        text, hits = re.subn(pattern, lambda _: replacement, handle.read())
+        before = handle.read()
+    text, hits = re.subn(pattern, lambda _: replacement, before)
     if hits != 1:
         die(f"mutant {name}: its pattern matches {hits} times in {path}, not once; "
-            "bring the table in run.py up to date")
-    return text
+            "bring the table of mutants up to date")
+    return before, text
 
 
 def run_mutants(arch, chosen, ktap, again):
@@ -1392,7 +1393,7 @@ def run_mutants(arch, chosen, ktap, again):
     source = guest.source
     build, pending = None, []
     # All of them before anything is built: one that does not fit ends the run
-    texts = [mutated(source, *mutant[:4]) for mutant in chosen]
+    texts = [mutated(source, *mutant[:4])[1] for mutant in chosen]
     # Asked before there are threads: who asks first builds the program that answers.
     groups = dict(scenario_table())
 
