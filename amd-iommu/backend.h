@@ -83,6 +83,7 @@ struct amd_dev {
  *	@narrowing
  * @missed: an invalidation was not queued since the IOMMU is lost, or was
  * @lost: the IOMMU did not answer within the bound, nor has it since
+ * @said: when a wait for it was last worth a line in the log
  * @dropped: commands were dropped meanwhile, since its buffer was full
  * @overwritten: some of them are not in the buffer any more
  * @nr_window: invalidations in @window
@@ -105,6 +106,7 @@ struct amd_unit {
 	u64 verified;
 	bool missed;
 	bool lost;
+	atomic64_t said;
 	bool dropped;
 	bool overwritten;
 	unsigned int nr_window;

@@ -405,6 +405,27 @@ static void amd_restart(struct amd_iommu *iommu)
 	writeq(readq(control) | enable, control);
 }
 
+/* The PCI function that the IOMMU is, as lspci has it */
+static const char *amd_name(struct amd_iommu *iommu, char (*name)[16])
+{
+	snprintf(*name, sizeof(*name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
+		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
+		 PCI_FUNC(iommu->devid));
+	return *name;
+}
+
+/* Where the hardware stands, so that the log tells a device from an IOMMU */
+static void amd_say_waiting(struct amd_iommu *iommu, u64 waited)
+{
+	char name[16];
+
+	pr_warn("%s has not answered for %llu ms, a flush waits: command head %#x, tail %#x, status %#x\n",
+		amd_name(iommu, &name), waited / NSEC_PER_MSEC,
+		readl(iommu->mmio_base + MMIO_CMD_HEAD_OFFSET),
+		readl(iommu->mmio_base + MMIO_CMD_TAIL_OFFSET),
+		readl(iommu->mmio_base + MMIO_STATUS_OFFSET));
+}
+
 /*
  * Wait until the wait for @data has completed, whatever that means. Accuses
  * whom the hardware names meanwhile, fences nobody: so it is what the fence
@@ -446,6 +467,8 @@ static int amd_wait(struct amd_iommu *iommu, u64 data)
 		last_head = head;
 		if ((s64)(now - word) > (s64)bound)
 			return -EIO;
+		if (iommu_quarantine_wait_is_news(&unit->said, now - word, bound))
+			amd_say_waiting(iommu, now - word);
 
 		iommu_quarantine_wait_for_hardware();
 		scoped_guard(raw_spinlock_irqsave, &iommu->lock)
@@ -474,9 +497,7 @@ static void amd_declare_lost(struct amd_iommu *iommu)
 {
 	char name[16];
 
-	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", iommu->pci_seg->id,
-		 PCI_BUS_NUM(iommu->devid), PCI_SLOT(iommu->devid),
-		 PCI_FUNC(iommu->devid));
+	amd_name(iommu, &name);
 	if (iommu_quarantine_last_resort() == IOMMU_LAST_RESORT_PANIC)
 		panic("AMD-Vi: %s does not answer, memory can no longer be protected from DMA",
 		      name);
@@ -503,14 +524,17 @@ bool __amd_quarantine_full(struct amd_iommu *iommu, unsigned int polls)
 {
 	u64 bound = iommu_quarantine_wait_bound(AMD_WAIT_BOUND_NS);
 	struct amd_unit *unit = amd_unit(iommu);
+	u64 waited = (u64)polls * NSEC_PER_USEC;
 
 	if (!iommu_quarantine_enabled() || !READ_ONCE(unit->window))
 		return true;
 	if (!(polls % 1024)) {
+		if (iommu_quarantine_wait_is_news(&unit->said, waited, bound))
+			amd_say_waiting(iommu, waited);
 		iommu_quarantine_wait_for_hardware();
 		amd_restart(iommu);
 	}
-	if (!READ_ONCE(unit->lost) && (u64)polls * NSEC_PER_USEC <= bound)
+	if (!READ_ONCE(unit->lost) && waited <= bound)
 		return false;
 	amd_declare_lost(iommu);
 	/* What it was not told it does not know, should it come back */

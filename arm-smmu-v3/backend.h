@@ -36,6 +36,7 @@ enum smmu_state {
  * @timeouts: that its own command queue has reported; under smmu_lock
  * @word: when it did so last, in ns of the monotonic clock
  * @lost: the SMMU did not answer within the bound, nor has it since
+ * @said: when a wait for it was last worth a line in the log
  * @dropped: commands were dropped meanwhile, since its queue was full
  */
 struct smmu_unit {
@@ -45,6 +46,7 @@ struct smmu_unit {
 	unsigned int timeouts;
 	u64 word;
 	bool lost;
+	atomic64_t said;
 	bool dropped;
 };
 

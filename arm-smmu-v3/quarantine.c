@@ -503,6 +503,18 @@ static void smmu_declare_off(struct smmu_unit *unit)
 		iommu_quarantine_unprotected(dev_name(unit->smmu->dev));
 }
 
+/* Where the hardware stands, so that the log tells a device from an SMMU */
+static void smmu_say_waiting(struct smmu_unit *unit, struct arm_smmu_cmdq *cmdq,
+			     u64 waited)
+{
+	struct arm_smmu_device *smmu = unit->smmu;
+
+	dev_warn(smmu->dev, "has not answered for %llu ms, a flush waits: PROD %#x, CONS %#x of the queue, GERROR %#x\n",
+		 waited / NSEC_PER_MSEC, readl_relaxed(cmdq->q.prod_reg),
+		 readl_relaxed(cmdq->q.cons_reg),
+		 readl_relaxed(smmu->base + ARM_SMMU_GERROR));
+}
+
 /**
  * __smmu_quarantine_poll() - the driver's second of waiting is over
  * @smmu: the SMMU
@@ -519,8 +531,9 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS);
 	struct smmu_unit *unit = smmu_unit(smmu);
-	bool late;
 	u64 since;
+	s64 waited;
+	bool late;
 
 	/* The driver has no ATS device behind it: nothing of ours */
 	if (!iommu_quarantine_enabled() || !unit)
@@ -534,7 +547,10 @@ int __smmu_quarantine_poll(struct arm_smmu_device *smmu,
 	iommu_quarantine_wait_for_hardware();
 	/* From its timeout or the hardware's last word, whatever came later */
 	since = max_t(u64, ktime_to_ns(qp->timeout), READ_ONCE(unit->word));
-	late = (s64)(ktime_get_mono_fast_ns() - since) > (s64)bound;
+	waited = ktime_get_mono_fast_ns() - since;
+	late = waited > (s64)bound;
+	if (iommu_quarantine_wait_is_news(&unit->said, waited, bound))
+		smmu_say_waiting(unit, cmdq, waited);
 	/*
 	 * Past the bound the caller looks once more: this CPU may have been stopped, with
 	 * its machine or by a debugger, since it last did. The driver's delay is for its
@@ -570,6 +586,7 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 {
 	u64 bound = iommu_quarantine_wait_bound(SMMU_WAIT_BOUND_NS), now;
 	struct smmu_unit *unit = smmu_unit(smmu);
+	s64 waited;
 	bool late;
 
 	/* Hardware goes on meanwhile, made-up hardware only if it is asked to */
@@ -590,8 +607,10 @@ bool smmu_quarantine_drop(struct arm_smmu_device *smmu,
 		smmu_take_error(smmu, cmdq);
 		iommu_quarantine_wait_for_hardware();
 		late = wait->late;
-		wait->late = (s64)(now - max(wait->full, READ_ONCE(unit->word))) >
-			     (s64)bound;
+		waited = now - max(wait->full, READ_ONCE(unit->word));
+		wait->late = waited > (s64)bound;
+		if (iommu_quarantine_wait_is_news(&unit->said, waited, bound))
+			smmu_say_waiting(unit, cmdq, waited);
 		if (!late || !wait->late)
 			return false;
 	}

@@ -84,6 +84,32 @@ u64 iommu_quarantine_wait_bound(u64 vendor_ns)
 }
 EXPORT_SYMBOL_GPL(iommu_quarantine_wait_bound);
 
+/**
+ * iommu_quarantine_wait_is_news() - is a line in the log due about a long wait?
+ * @said: when the last one was printed about this IOMMU, in ns of the monotonic clock;
+ *	0 at first
+ * @waited: for how long the hardware has not said a word, in ns
+ * @bound: for how long it may, in ns
+ *
+ * One each eighth of @bound, whoever waits. The backend prints it: it knows what its
+ * hardware should be doing.
+ *
+ * Context: any.
+ * Return: true if the caller is to print it.
+ */
+bool iommu_quarantine_wait_is_news(atomic64_t *said, u64 waited, u64 bound)
+{
+	s64 now, last, due = bound / 8;
+
+	if ((s64)waited < due)
+		return false;
+	now = ktime_get_mono_fast_ns();
+	last = atomic64_read(said);
+	return (!last || now - last >= due) &&
+	       atomic64_try_cmpxchg(said, &last, now);
+}
+EXPORT_SYMBOL_GPL(iommu_quarantine_wait_is_news);
+
 /* The first port above the device is where it is cut off; with none, the device itself */
 static struct pci_dev *cut_off_port(struct pci_dev *pdev)
 {

@@ -57,12 +57,14 @@ struct vtd_dev {
  * @ites: ITE seen; under q_lock
  * @murky: aborted ones may still expire; under q_lock
  * @lost: the IOMMU did not answer within the bound
+ * @said: when a wait for it was last worth a line in the log
  */
 struct vtd_unit {
 	atomic_t narrowing;
 	unsigned int ites;
 	bool murky;
 	bool lost;
+	atomic64_t said;
 };
 
 #if IS_ENABLED(CONFIG_KUNIT)

@@ -407,6 +407,16 @@ bool intel_quarantine_may_ask(struct device *dev)
 	return iommu_quarantine_may_ask(dev);
 }
 
+/* Where the hardware stands, so that the log tells a device from an IOMMU */
+static void vtd_say_waiting(struct intel_iommu *iommu, u64 waited)
+{
+	pr_warn("%s has not answered for %llu ms, a flush waits: IQH %#x, IQT %#x, FSTS %#x\n",
+		iommu->name, waited / NSEC_PER_MSEC,
+		readl(iommu->reg + DMAR_IQH_REG),
+		readl(iommu->reg + DMAR_IQT_REG),
+		readl(iommu->reg + DMAR_FSTS_REG));
+}
+
 /**
  * intel_quarantine_poll() - one more look at a wait that is not over
  * @iommu: the IOMMU
@@ -420,7 +430,7 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
 			  struct intel_quarantine_wait *wait, int rc)
 {
 	struct vtd_unit *unit = vtd_unit(iommu);
-	u64 now;
+	u64 now, bound;
 
 	vtd_kunit_poll(iommu);
 	if (rc || ++wait->polls % VTD_WAIT_POLLS)
@@ -437,9 +447,12 @@ int intel_quarantine_poll(struct intel_iommu *iommu,
 		wait->ites = unit->ites;
 		wait->late = false;
 	}
+	bound = iommu_quarantine_wait_bound(VTD_WAIT_BOUND_NS);
 	if (now - wait->start > VTD_WAIT_LONG_NS)
 		iommu_quarantine_wait_for_hardware();
-	if (now - wait->start <= iommu_quarantine_wait_bound(VTD_WAIT_BOUND_NS))
+	if (iommu_quarantine_wait_is_news(&unit->said, now - wait->start, bound))
+		vtd_say_waiting(iommu, now - wait->start);
+	if (now - wait->start <= bound)
 		return rc;
 	/* The caller looks once more: this CPU may have been stopped since it last did */
 	if (wait->late)

@@ -2443,7 +2443,8 @@ static bool tainted_machine_check(void)
 
 /*
  * C1, last_resort=none: the flush returns when the bound is over, and that
- * memory is not protected is said by counter and taint. Red: plain.
+ * memory is not protected is said by counter and taint. That it waits is said
+ * before. Red: plain.
  */
 static void s_silent_none(void)
 {
@@ -2452,6 +2453,7 @@ static void s_silent_none(void)
 	lost_on_purpose();
 	unmap_wait(job);
 	check_eq(ctl_read(&dev_a, CTL_TIMEOUTS), 0, "timeouts");
+	check_ge(kmsg_count("has not answered for"), 1, "wait-was-said");
 	check_ge(stat_of("lost "), 1, "loss-counted");
 	check(tainted_machine_check(), "tainted", "machine check");
 }

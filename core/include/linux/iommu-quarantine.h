@@ -144,6 +144,7 @@ enum iommu_last_resort iommu_quarantine_last_resort(void);
 void iommu_quarantine_count(enum iommu_quarantine_counter counter);
 void iommu_quarantine_wait_for_hardware(void);
 u64 iommu_quarantine_wait_bound(u64 vendor_ns);
+bool iommu_quarantine_wait_is_news(atomic64_t *said, u64 waited, u64 bound);
 bool iommu_quarantine_cut_off(struct pci_dev *pdev);
 void iommu_quarantine_unprotected(const char *iommu);
 
