@@ -8,15 +8,15 @@
 #ifdef IQ_HAVE_VFIO_ERROR_EVENTFD
 
 /* Replaced under vdev->igate, freed after a grace period */
-#define quarantine_vfio_signal(vdev)					\
-do {									\
-	struct vfio_pci_eventfd *eventfd;				\
-									\
-	guard(rcu)();							\
-	eventfd = rcu_dereference((vdev)->err_trigger);			\
-	if (eventfd)							\
-		eventfd_signal(eventfd->ctx);				\
-} while (0)
+static void quarantine_vfio_signal(struct vfio_pci_core_device *vdev)
+{
+	struct vfio_pci_eventfd *eventfd;
+
+	guard(rcu)();
+	eventfd = rcu_dereference(vdev->err_trigger);
+	if (eventfd)
+		eventfd_signal(eventfd->ctx);
+}
 
 #else /* !IQ_HAVE_VFIO_ERROR_EVENTFD */
 
