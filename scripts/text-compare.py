@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compare the code of kernel build trees, object by object.
 
-    text-compare.py --builds NAME PLAIN GRAFTED... FOLDER...    KTAP on stdout
+    text-compare.py --builds NAME PLAIN GRAFTED FOLDERS...    KTAP on stdout
 
 Code is what an object file has in executable sections: the bytes and, as
 they are not linked yet, the relocations by symbol, offset and type. So a call
@@ -195,13 +195,13 @@ def compare(ktap, title, plain, grafted, folders):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--builds", nargs=3, action="append", required=True,
-                        metavar=("NAME", "PLAIN", "GRAFTED"))
-    parser.add_argument("folders", nargs="+", metavar="FOLDER")
+    parser.add_argument("--builds", nargs=4, action="append", required=True,
+                        metavar=("NAME", "PLAIN", "GRAFTED", "FOLDERS"))
     args = parser.parse_args()
-    folders = [folder.rstrip("/") for folder in args.folders]
-    ktap = Ktap(len(args.builds) * (2 * len(folders) + 1))
-    for title, plain, grafted in args.builds:
+    builds = [(*trees, [folder.rstrip("/") for folder in folders.split()])
+              for *trees, folders in args.builds]
+    ktap = Ktap(sum(2 * len(folders) + 1 for *_, folders in builds))
+    for title, plain, grafted, folders in builds:
         compare(ktap, title, plain, grafted, folders)
     sys.exit(1 if ktap.failed else 0)
 
