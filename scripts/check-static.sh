@@ -59,7 +59,8 @@ build_tree()
 		--name "static-$1" --like "$kind" "${options[@]}" --targets "$3"
 }
 
-# coccicheck_rule BUILD RULE: one rule of scripts/coccinelle over what is below $work
+# coccicheck_rule BUILD RULE: one rule of scripts/coccinelle over the grafted files, and
+# if it says something of them over the ungrafted ones
 coccicheck_rule()
 {
 	local rule=$grafted_src/scripts/coccinelle/$2 log=$logs/coccicheck/${2//\//-}
@@ -68,10 +69,18 @@ coccicheck_rule()
 		echo "# SKIP has no mode 'report'" >"$log"
 	elif ! spatch --parse-cocci -D report "$rule" >"$log" 2>&1; then
 		echo "# SKIP this spatch cannot read it" >>"$log"
-	elif ! make -C "$grafted_src" O="$1" ARCH=x86 M="$work" MODE=report \
-		COCCI="$rule" J=1 coccicheck >"$log" 2>&1; then
-		echo "# FAILED" >>"$log"
+	else
+		coccicheck_over "$1" "$rule" "$work/grafted" >"$log" 2>&1
+		! grep -q '^\./grafted/' "$log" ||
+			coccicheck_over "$1" "$rule" "$work/plain" >>"$log" 2>&1
 	fi
+}
+
+# coccicheck_over BUILD RULE FOLDER
+coccicheck_over()
+{
+	make -C "$grafted_src" O="$1" ARCH=x86 M="$3" MODE=report COCCI="$2" J=1 coccicheck ||
+		echo "# FAILED"
 }
 
 # coccicheck BUILD: the kernel's own, over the touched files of both trees and ours. Not
@@ -80,13 +89,13 @@ coccicheck()
 {
 	local rule sources kept start=$EPOCHSECONDS
 
-	mkdir "$work"/{plain,grafted,control} "$logs/coccicheck"
+	mkdir -p "$work"/{plain/plain,grafted/grafted,grafted/control} "$logs/coccicheck"
 	mapfile -t sources < <(graft_changed "$grafted_src" | grep '\.[ch]$')
-	(cd "$plain_src" && cp --parents "${sources[@]}" "$work/plain")
+	(cd "$plain_src" && cp --parents "${sources[@]}" "$work/plain/plain")
 	mapfile -t -O ${#sources[@]} sources < <(graft_created "$grafted_src" | grep '\.[ch]$')
-	(cd "$grafted_src" && cp --parents "${sources[@]}" "$work/grafted")
+	(cd "$grafted_src" && cp --parents "${sources[@]}" "$work/grafted/grafted")
 	# That this one is found shows that it looks at all
-	cat >"$work/control/control.c" <<-END
+	cat >"$work/grafted/control/control.c" <<-END
 	void control(void *memory)
 	{
 	        if (memory)
