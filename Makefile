@@ -67,7 +67,8 @@ help:
 	@echo '  make check-faultmodel  the fault model of QEMU, without a kernel'
 	@echo '  make check-kunitconfig kunit.py takes the .kunitconfig of each folder'
 	@echo '  make scenarios         the scenarios, in QEMU'
-	@echo '  make mutants           a fix taken out must turn a scenario red'
+	@echo '  make mutants           a fix taken out must turn a scenario red; make check'
+	@echo '                         tries those of the fence alone'
 	@echo '  make kunit             the tests that run in the kernel'
 	@echo '  make kunit-coverage    what lines and branches of our own C these tests reach, by'
 	@echo '                         folder; what is left has a reason in tests/kunit/uncovered'
@@ -101,7 +102,7 @@ help:
 	@echo '  IQ_JOBS=<n>            processes at a time (2)'
 	@echo '  IQ_VMS=<n>             machines of the scenarios at a time (2)'
 	@echo '  IQ_AGAIN=1             boot these also where the record of an earlier run would do'
-	@echo '  IQ_KUNIT_TIMEOUT=<s>   so long the KUnit tests of one machine may take (300)'
+	@echo '  IQ_KUNIT_TIMEOUT=<s>   so long the KUnit tests of one machine may take (600)'
 
 .PHONY: deps sources qemu kernel
 deps:

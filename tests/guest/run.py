@@ -5,7 +5,7 @@
     run.sh scenarios [--kernel grafted|plain|module] [--vendor NAME,... | --machine NAME]
                      [--only NAME|@GROUP,...] [--again]
     run.sh demo [--only STORY,...] [--vendor NAME,...]
-    run.sh mutants [--vendor NAME,...] [--only NAME,...] [--again]
+    run.sh mutants [--vendor NAME,...] [--only NAME|@fence,...] [--again]
     run.sh bench [--vendor NAME,...]
     run.sh list
 
@@ -1303,6 +1303,13 @@ MUTANTS = [
      "!failed", "kind_device_specific", "timeouts-still", ("amd",)),
 ]
 
+# "@fence": what memory is protected by, on each vendor. They are a part of make check.
+FENCE_MUTANTS = {
+    "no-context-flush", "fence-after-return", "fencing-is-fenced", "writer-not-masked",
+    "amd-no-dte-flush", "amd-fence-later", "amd-writer-not-masked", "amd-trust-the-wait",
+    "arm-no-cfgi", "arm-fence-later", "arm-writer-not-masked", "arm-trust-the-sync",
+}
+
 
 @contextlib.contextmanager
 def locked(name, how=fcntl.LOCK_EX):
@@ -1443,11 +1450,17 @@ def run_mutants(arch, chosen, ktap, again):
 
 
 def cmd_mutants(args):
-    only = args.only.split(",") if args.only else None
+    names = {m[0] for m in MUTANTS}
+    only = set(args.only.split(",")) if args.only else names
+    if "@fence" in only:
+        only = only - {"@fence"} | FENCE_MUTANTS
+    if not only <= names:
+        die(f"no such mutant: {', '.join(sorted(only - names))}; there are: @fence, "
+            f"{', '.join(m[0] for m in MUTANTS)}")
     machines = {m for v in vendors_asked(args) for m in VENDORS[v]}
-    chosen = [m for m in MUTANTS if (not only or m[0] in only) and machines & set(m[6])]
+    chosen = [m for m in MUTANTS if m[0] in only and machines & set(m[6])]
     if not chosen:
-        die(f"no such mutant; there are: {', '.join(m[0] for m in MUTANTS)}")
+        die("none of these mutants is of these vendors")
     ktap = Ktap()
     with locked("mutants"):
         ktap.plan(sum(len(m[6]) for m in chosen))
@@ -1678,7 +1691,7 @@ def main():
     p.add_argument("--again", **again)
     p = sub.add_parser("mutants")
     p.add_argument("--vendor", **vendor)
-    p.add_argument("--only", metavar="NAME,...")
+    p.add_argument("--only", metavar="NAME|@fence,...")
     p.add_argument("--again", **again)
     p.set_defaults(fn=cmd_mutants)
     p = sub.add_parser("demo")
