@@ -82,7 +82,8 @@ suite_rules() { tests/static/run.sh "$(grafted_tree)"; }
 suite_models() { tests/models/run.sh; }
 suite_faultmodel() { /usr/bin/python3 -B tests/qemu/selftest.py --qemu "$(dirname "$(scripts/build-qemu.sh)")"; }
 suite_kunitconfig() { tests/kunit/kunitconfig.sh "$(grafted_tree)"; }
-suite_kunit() { scripts/kunit.sh um um-modules "${archs[@]/x86/x86_64}"; }
+# User mode Linux with the tests as modules, the others with them built in
+suite_kunit() { scripts/kunit.sh um-modules "${archs[@]/x86/x86_64}"; }
 suite_scenarios() { tests/guest/run.sh scenarios ${VENDOR:+--vendor "$VENDOR"}; }
 # Of the fence; all that there are: make mutants
 suite_mutants() { tests/guest/run.sh mutants --only @fence ${VENDOR:+--vendor "$VENDOR"}; }

@@ -158,7 +158,7 @@ run()
 	# reads, and fails only if it could not do its work.
 	for attempt in 1 2 3; do
 		! boot "$out/boot.log" /usr/bin/python3 -B tools/testing/kunit/kunit.py exec \
-			--build_dir "$obj" --timeout "${IQ_KUNIT_TIMEOUT:-300}" \
+			--build_dir "$obj" --timeout "${IQ_KUNIT_TIMEOUT:-600}" \
 			--arch "${arch%-modules}" "${args[@]}" \
 			--raw_output=all ${filter:+"$filter"} || return 0
 		say "$arch: no test after $birth s, see $out/boot.log.discarded$attempt"
@@ -167,18 +167,37 @@ run()
 	die "$arch: the kernel does not come to its tests, see $out"
 }
 
-logs=()
-counters=()
+objs=()
 for arch in "${archs[@]}"; do
 	obj=$(build "$arch")
-	[ -n "$build_only" ] && continue
-	start=$EPOCHSECONDS
-	run "$arch" "$obj"
-	say "$arch: booted and ran in $((EPOCHSECONDS - start)) s, see $IQ_CACHE/out/kunit/$arch"
-	logs+=("$arch=$IQ_CACHE/out/kunit/$arch/boot.log")
-	counters+=("$arch=$(cross "$arch")gcov=$obj=$IQ_CACHE/out/kunit/$arch/boot.log")
+	objs+=("$obj")
 done
 [ -z "$build_only" ] || exit 0
+
+# All at once: a test keeps one CPU busy, if it does not wait.
+logs=()
+counters=()
+running=()
+trap 'kill "${running[@]}" 2>/dev/null' EXIT
+trap 'exit 1' TERM INT
+for i in "${!archs[@]}"; do
+	arch=${archs[i]}
+	(
+		start=$EPOCHSECONDS
+		run "$arch" "${objs[i]}"
+		say "$arch: booted and ran in $((EPOCHSECONDS - start)) s, see $IQ_CACHE/out/kunit/$arch"
+	) &
+	running+=($!)
+	logs+=("$arch=$IQ_CACHE/out/kunit/$arch/boot.log")
+	counters+=("$arch=$(cross "$arch")gcov=${objs[i]}=$IQ_CACHE/out/kunit/$arch/boot.log")
+done
+failed=
+for pid in "${running[@]}"; do
+	wait "$pid" || failed=1
+done
+running=()
+trap - EXIT
+[ -z "$failed" ] || die "not all kernels ran their tests (see above)"
 features=$src/drivers/iommu/quarantine/core/compat/features.h
 if [ -n "$coverage" ]; then
 	# Counters of a run that failed say nothing
