@@ -295,7 +295,7 @@ PLAIN_AMD = {
     "amd_lines": "completion-wait-lines",
     "amd_overflow": "reused-pages-damaged",
     "failing_reset": "reused-pages-damaged",
-    "silent_none": "tainted",
+    "silent_none": "wait-was-said",
     "silent_busmaster": "port-stopped",
     "kind_flr": "reused-pages-damaged",
     "kind_acpi": "reused-pages-damaged",
