@@ -170,6 +170,9 @@ GROUPS = {
     "arm-wide": "",
 }
 
+# Groups whose machines wait for the hardware's timeouts, most of the time
+WAITING_GROUPS = ("slow", "amd-full")
+
 # Groups whose machines go on in a second kernel, the same one
 TWO_KERNELS = ("kexec", "kdump")
 
@@ -1009,10 +1012,14 @@ class Matrix:
                       detail=[f"# {row}" for row in rows])
 
 
-def in_parallel(jobs):
-    """Runs callables, two machines at a time; the first exception counts."""
-    with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
-        for future in [pool.submit(job) for job in jobs]:
+def in_parallel(jobs, waiting=()):
+    """Runs callables, two machines at a time, and beside them one of those that mostly wait;
+    the first exception counts."""
+    with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool, \
+            concurrent.futures.ThreadPoolExecutor(1) as beside:
+        # Who asks for one at a time gets one
+        extra = beside if VMS_AT_ONCE > 1 else pool
+        for future in [extra.submit(job) for job in waiting] + [pool.submit(job) for job in jobs]:
             future.result()
 
 
@@ -1021,7 +1028,7 @@ def vendor_of(machine):
 
 
 def grafted_jobs(guest, machines, only, ktap, again, matrix):
-    """(names, callable) for each virtual machine to boot.
+    """(names, callable, whether it mostly waits) for each virtual machine to boot.
 
     With the SMMUv3 driver as a module, which init loads, it is a choice of them by default.
     """
@@ -1041,8 +1048,7 @@ def grafted_jobs(guest, machines, only, ktap, again, matrix):
         for result in run_or_recall(vm, again, lambda: results_of(vm, names)):
             ktap.add(f"{prefix}{machine}/", result)
 
-    # The slow one first, so that it does not run alone at the end.
-    for group in sorted(GROUPS, key=lambda g: g != "slow"):
+    for group in GROUPS:
         for machine in machines:
             names = [n for n, g in table if g == group and (not only or n in only) and
                      n not in NOT_ON.get(machine, ())]
@@ -1050,7 +1056,8 @@ def grafted_jobs(guest, machines, only, ktap, again, matrix):
                 continue
             if names and (group == "main" or machine in firsts and
                           group.split("-")[0] not in set(VENDORS) - {vendor_of(machine)}):
-                jobs.append((names, functools.partial(job, machine, group, names)))
+                jobs.append((names, functools.partial(job, machine, group, names),
+                             group in WAITING_GROUPS))
     return jobs
 
 
@@ -1112,9 +1119,10 @@ def plain_jobs(guest, machines, only, ktap, again, _matrix):
         alone = [n for n in broken if n in PLAIN_ALONE or (machine, n) in PLAIN_MACHINE]
         rest = [n for n in broken if n not in alone]
         shares = [controls] + [rest[i::PLAIN_VMS] for i in range(PLAIN_VMS)]
-        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get((machine, n), machine), [n]))
-                 for n in alone]
-        jobs += [(share, functools.partial(job, machine, share)) for share in shares if share]
+        jobs += [([n], functools.partial(job, PLAIN_MACHINE.get((machine, n), machine), [n]),
+                  False) for n in alone]
+        jobs += [(share, functools.partial(job, machine, share), False)
+                 for share in shares if share]
     return jobs
 
 
@@ -1134,7 +1142,7 @@ def cmd_scenarios(args):
     again = asked_again(args)
     vendors = vendors_asked(args)
     kinds = [args.kernel] if args.kernel else ["grafted", "plain"]
-    jobs, total = [], 0
+    jobs, waiting, total = [], [], 0
     ktap, matrix = Ktap(), Matrix(vendors)
     for kind in kinds:
         make = plain_jobs if kind == "plain" else grafted_jobs
@@ -1144,16 +1152,16 @@ def cmd_scenarios(args):
             of_arch = [m for m in machines if MACHINES[m].arch is arch]
             if not of_arch:
                 continue
-            for names, job in make(Guest(kind, arch), of_arch, only, ktap, again,
-                                   matrix):
-                jobs.append(job)
+            for names, job, waits in make(Guest(kind, arch), of_arch, only, ktap, again,
+                                          matrix):
+                (waiting if waits else jobs).append(job)
                 total += len(names)
-    if not jobs:
+    if not total:
         die("none of these scenarios is one of these machines")
     # A part of the machines or of the scenarios cannot fill it.
     whole = "grafted" in kinds and not only and not args.machine
     ktap.plan(total + whole)
-    in_parallel(jobs)
+    in_parallel(jobs, waiting)
     if whole:
         ktap.add("", matrix.result())
     elif matrix.cells:
