@@ -92,9 +92,9 @@ vendors=${VENDOR:-intel,amd,arm}
 list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 
-suites="build style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module lts scenarios mutants"
-# They keep one core busy each, and two of them run at a time.
-narrow=" style sources tools graft series kabi rules models faultmodel kunitconfig "
+suites="build lts style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module scenarios mutants"
+# They keep one core busy each, or less, and two of them run at a time.
+narrow=" lts style sources tools graft series kabi rules models faultmodel kunitconfig "
 # That of the SMMUv3
 all=$suites
 [[ $vendors = *arm* ]] || all=${all/ module/}
