@@ -117,6 +117,24 @@ static void reg_set(struct amd_hw *hw, int where, u32 val)
 	WRITE_ONCE(*(u32 *)(hw->mmio + where), val);
 }
 
+/*
+ * The status register is written by the hardware, by the driver, to clear it, and by
+ * a test that logs an event. Returns false if it is not @was any more.
+ */
+static bool hw_status(struct amd_hw *hw, u32 was, u32 status)
+{
+	return cmpxchg((u32 *)(hw->mmio + MMIO_STATUS_OFFSET), was, status) == was;
+}
+
+static void hw_status_change(struct amd_hw *hw, u32 clear, u32 set)
+{
+	u32 was;
+
+	do {
+		was = reg_get(hw, MMIO_STATUS_OFFSET);
+	} while (!hw_status(hw, was, (was & ~clear) | set));
+}
+
 static u64 hw_now(void)
 {
 	return ktime_get_mono_fast_ns();
@@ -185,8 +203,7 @@ static void hw_log(struct amd_hw *hw, u64 event, u64 address)
 	/* The entry before the tail */
 	smp_wmb();
 	reg_set(hw, MMIO_EVT_TAIL_OFFSET, next);
-	reg_set(hw, MMIO_STATUS_OFFSET,
-		reg_get(hw, MMIO_STATUS_OFFSET) | MMIO_STATUS_EVT_INT_MASK);
+	hw_status_change(hw, 0, MMIO_STATUS_EVT_INT_MASK);
 	hw->events++;
 }
 
@@ -227,8 +244,7 @@ static void hw_expire(struct amd_hw *hw)
 		WRITE_ONCE(hw->silent, true);
 	hw->drop = hw->drops_wait;
 	if (hw->halts) {
-		reg_set(hw, MMIO_STATUS_OFFSET,
-			reg_get(hw, MMIO_STATUS_OFFSET) & ~AMD_CMD_RUN);
+		hw_status_change(hw, AMD_CMD_RUN, 0);
 		reg_set(hw, MMIO_CONTROL_OFFSET,
 			reg_get(hw, MMIO_CONTROL_OFFSET) &
 			~BIT(CONTROL_CMDBUF_EN));
@@ -346,8 +362,9 @@ static void amd_step(struct iq_fixture *fx)
 		status &= ~MMIO_STATUS_EVT_RUN_MASK;
 	else
 		status |= MMIO_STATUS_EVT_RUN_MASK;
+	/* If it was written meanwhile that is looked at in the next step */
 	if (status != was)
-		reg_set(hw, MMIO_STATUS_OFFSET, status);
+		hw_status(hw, was, status);
 	if (hw->type_of && hw_now() >= hw->type_at) {
 		WRITE_ONCE(hw->type_of[0], hw->type);
 		hw->type_of = NULL;
@@ -365,8 +382,7 @@ static void amd_step(struct iq_fixture *fx)
 	    !(reg_get(hw, MMIO_CONTROL_OFFSET) & BIT(CONTROL_CMDBUF_EN)))
 		return;
 	if (!(reg_get(hw, MMIO_STATUS_OFFSET) & AMD_CMD_RUN))
-		reg_set(hw, MMIO_STATUS_OFFSET,
-			reg_get(hw, MMIO_STATUS_OFFSET) | AMD_CMD_RUN);
+		hw_status_change(hw, 0, AMD_CMD_RUN);
 
 	head = reg_get(hw, MMIO_CMD_HEAD_OFFSET);
 	while (head != reg_get(hw, MMIO_CMD_TAIL_OFFSET) && !hw->silent) {
