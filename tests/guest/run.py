@@ -53,6 +53,8 @@ if not re.fullmatch("[1-9][0-9]?", VMS_AT_ONCE):
     sys.exit(f"{os.path.basename(sys.argv[0])}: error: IQ_VMS={VMS_AT_ONCE}: say how many "
              "machines may run at a time")
 VMS_AT_ONCE = int(VMS_AT_ONCE)
+# This run ends early: no machine is started any more
+STOPPING = threading.Event()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -669,6 +671,8 @@ class Vm:
     def run(self):
         """Boot, and again, twice at most, if the boot proves nothing."""
         for attempt in range(3):
+            if STOPPING.is_set():
+                raise InterruptedError("the run ends")
             self.lines, self.why = [], None
             self.boot()
             reason = ("nothing was tested yet" if self.unborn() else
@@ -1019,8 +1023,14 @@ def in_parallel(jobs, waiting=()):
             concurrent.futures.ThreadPoolExecutor(1) as beside:
         # Who asks for one at a time gets one
         extra = beside if VMS_AT_ONCE > 1 else pool
-        for future in [extra.submit(job) for job in waiting] + [pool.submit(job) for job in jobs]:
-            future.result()
+        futures = [extra.submit(job) for job in waiting] + [pool.submit(job) for job in jobs]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            # The pools wait for what is left, which begins nothing any more
+            STOPPING.set()
+            raise
 
 
 def vendor_of(machine):
@@ -1407,8 +1417,9 @@ def run_mutants(arch, chosen, ktap, again):
     guest = Guest("grafted", arch)
     source = guest.source
     build, pending = None, []
-    # All of them before anything is built: one that does not fit ends the run
-    texts = [mutated(source, *mutant[:4])[1] for mutant in chosen]
+    # All that there are, before anything is built: one that does not fit ends the run
+    texts = {mutant[0]: mutated(source, *mutant[:4])[1] for mutant in MUTANTS
+             if MACHINES[mutant[6][0]].arch is arch}
     # Asked before there are threads: who asks first builds the program that answers.
     groups = dict(scenario_table())
 
@@ -1433,7 +1444,8 @@ def run_mutants(arch, chosen, ktap, again):
         ktap.add(f"{vm.machine}/mutant/", verdict)
 
     with concurrent.futures.ThreadPoolExecutor(VMS_AT_ONCE) as pool:
-        for text, (name, path, _, _, scenario, check, machines) in zip(texts, chosen):
+        for name, path, _, _, scenario, check, machines in chosen:
+            text = texts[name]
             mutant = guest.mutant(name, path, text)
             todo = []
             for machine in machines:
