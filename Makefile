@@ -100,7 +100,8 @@ help:
 	@echo '  FORCE=1                graft into a kernel newer than the verified ones'
 	@echo '  IQ_CACHE=<dir>         where things go (~/.cache/iommu-quarantine)'
 	@echo '  IQ_JOBS=<n>            processes at a time (2)'
-	@echo '  IQ_VMS=<n>             machines of the scenarios at a time (2)'
+	@echo '  IQ_VMS=<n>             machines of the scenarios at a time (2), and one more that'
+	@echo '                         mostly waits; 1: one, of the KUnit tests as well'
 	@echo '  IQ_AGAIN=1             boot these also where the record of an earlier run would do'
 	@echo '  IQ_KUNIT_TIMEOUT=<s>   so long the KUnit tests of one machine may take (600)'
 

@@ -93,7 +93,7 @@ list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 
 suites="build lts style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module scenarios mutants"
-# They keep one core busy each, or less, and two of them run at a time.
+# They keep one core busy each, or little more, and two of them run at a time.
 narrow=" lts style sources tools graft series kabi rules models faultmodel kunitconfig "
 # That of the SMMUv3
 all=$suites
@@ -121,11 +121,11 @@ run_suite()
 	say "suite $name took $((EPOCHSECONDS - start)) s"
 }
 
-# Each has a process group of its own: nothing of it is left if this ends early.
-trap 'for job in $(jobs -rp); do kill -- -"$job"; done' EXIT
+# Each of these has a process group of its own: nothing of it is left if this ends early.
+trap 'for job in $(jobs -rp); do kill -- -"$job" 2>/dev/null || kill "$job" || :; done; wait' EXIT
 for name; do
 	if [[ $narrow = *" $name "* ]]; then
-		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
+		while [ "$(jobs -rp | wc -l)" -ge $((IQ_JOBS < 2 ? 1 : 2)) ]; do
 			wait -n || :
 		done
 		set -m

@@ -32,8 +32,8 @@ while [ $# -gt 0 ]; do
 		shift ;;
 	--build-only) build_only=1 ;;
 	--coverage) coverage=1 ;;
-	x86_64|arm64|um|um-modules) archs+=("$1") ;;
-	all) archs+=(um um-modules x86_64 arm64) ;;
+	x86_64|arm64|um|um-modules) [[ " ${archs[*]} " = *" $1 "* ]] || archs+=("$1") ;;
+	all) archs=(um um-modules x86_64 arm64) ;;
 	*) usage ;;
 	esac
 	shift
@@ -174,7 +174,7 @@ for arch in "${archs[@]}"; do
 done
 [ -z "$build_only" ] || exit 0
 
-# All at once: a test keeps one CPU busy, if it does not wait.
+# All at once, as a test keeps one CPU busy if it does not wait; IQ_VMS=1: one by one
 logs=()
 counters=()
 running=()
@@ -188,6 +188,7 @@ for i in "${!archs[@]}"; do
 		say "$arch: booted and ran in $((EPOCHSECONDS - start)) s, see $IQ_CACHE/out/kunit/$arch"
 	) &
 	running+=($!)
+	[ "${IQ_VMS:-}" != 1 ] || wait $! || :
 	logs+=("$arch=$IQ_CACHE/out/kunit/$arch/boot.log")
 	counters+=("$arch=$(cross "$arch")gcov=${objs[i]}=$IQ_CACHE/out/kunit/$arch/boot.log")
 done
