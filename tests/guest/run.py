@@ -1023,14 +1023,8 @@ def in_parallel(jobs, waiting=()):
             concurrent.futures.ThreadPoolExecutor(1) as beside:
         # Who asks for one at a time gets one
         extra = beside if VMS_AT_ONCE > 1 else pool
-        futures = [extra.submit(job) for job in waiting] + [pool.submit(job) for job in jobs]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            # The pools wait for what is left, which begins nothing any more
-            STOPPING.set()
-            raise
+        for future in [extra.submit(job) for job in waiting] + [pool.submit(job) for job in jobs]:
+            future.result()
 
 
 def vendor_of(machine):
@@ -1694,6 +1688,12 @@ def start_run():
     os.replace(link, os.path.join(OUT, "last"))
 
 
+def stop(*_):
+    """A signal: the pools wait for what is left, which begins nothing any more."""
+    STOPPING.set()
+    sys.exit(1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     sub = parser.add_subparsers(dest="command", required=True)
@@ -1724,7 +1724,8 @@ def main():
     p = sub.add_parser("list")
     p.set_defaults(fn=cmd_list)
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     # Any number at a time, but not while scripts/clean.sh removes what they boot
     with locked("guest", fcntl.LOCK_SH):
         start_run()
