@@ -111,6 +111,7 @@ mkdir -p "$out"
 for name; do
 	rm -f "$out/$name".*
 done
+
 run_suite()
 {
 	local name=$1 start=$EPOCHSECONDS status=0
