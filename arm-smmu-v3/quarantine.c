@@ -509,10 +509,10 @@ static void smmu_say_waiting(struct smmu_unit *unit, struct arm_smmu_cmdq *cmdq,
 {
 	struct arm_smmu_device *smmu = unit->smmu;
 
-	dev_warn(smmu->dev, "has not answered for %llu ms, a flush waits: PROD %#x, CONS %#x of the queue, GERROR %#x\n",
+	dev_warn(smmu->dev, "has not answered for %llu ms, a flush waits: PROD %#x, CONS %#x, GERROR %#x of the queue\n",
 		 waited / NSEC_PER_MSEC, readl_relaxed(cmdq->q.prod_reg),
 		 readl_relaxed(cmdq->q.cons_reg),
-		 readl_relaxed(smmu->base + ARM_SMMU_GERROR));
+		 readl_relaxed(smmu_gerror(smmu, cmdq)));
 }
 
 /**
