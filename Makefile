@@ -52,6 +52,7 @@ help:
 	@echo '  make check-sources     fetching, keeping and checking sources (no network)'
 	@echo '  make check-tools       bad input gets one clear error'
 	@echo '  make check-graft       graft refuses what it does not understand'
+	@echo '  make check-grafttime   it takes less than 60 s'
 	@echo '  make check-series      the series makes the grafted tree, and is for review'
 	@echo '  make check-bisect      each commit of the series compiles'
 	@echo '  make check-kabi        what make kabi sees, on made-up objects'

@@ -54,7 +54,9 @@ grafted_tree()
 suite_style() { scripts/check-style.sh; }
 suite_sources() { tests/sources/run.sh; }
 suite_tools() { tests/tools/run.sh; }
-suite_graft() { tests/graft/run.sh; }
+# How long it takes is seen where nothing else is at work
+suite_grafttime() { tests/graft/run.sh graft_takes_less_than_60_s; }
+suite_graft() { tests/graft/run.sh --but graft_takes_less_than_60_s; }
 suite_series() { tests/series/run.sh; }
 suite_bisect() { scripts/check-bisect.sh; }
 suite_module() { scripts/check-module.sh; }
@@ -92,7 +94,7 @@ vendors=${VENDOR:-intel,amd,arm}
 list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 
-suites="build lts style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module scenarios mutants"
+suites="build grafttime lts style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module scenarios mutants"
 # They keep one core busy each, or little more, and two of them run at a time.
 narrow=" lts style sources tools graft series kabi rules models faultmodel kunitconfig "
 # That of the SMMUv3
