@@ -91,15 +91,15 @@ EXPORT_SYMBOL_GPL(iommu_quarantine_wait_bound);
  * @waited: for how long the hardware has not said a word, in ns
  * @bound: for how long it may, in ns
  *
- * One each eighth of @bound, whoever waits. The backend prints it: it knows what its
- * hardware should be doing.
+ * One each eighth of @bound, but not more than one each ms, whoever waits. The backend
+ * prints it: it knows what its hardware should be doing.
  *
  * Context: any.
  * Return: true if the caller is to print it.
  */
 bool iommu_quarantine_wait_is_news(atomic64_t *said, u64 waited, u64 bound)
 {
-	s64 now, last, due = bound / 8;
+	s64 now, last, due = max(bound / 8, NSEC_PER_MSEC);
 
 	if ((s64)waited < due)
 		return false;
