@@ -102,7 +102,7 @@ help:
 	@echo '  IQ_CACHE=<dir>         where things go (~/.cache/iommu-quarantine)'
 	@echo '  IQ_JOBS=<n>            processes at a time (2)'
 	@echo '  IQ_VMS=<n>             machines of the scenarios at a time (2), and one more that'
-	@echo '                         mostly waits; 1: one, of the KUnit tests as well'
+	@echo '                         mostly waits; 1: one'
 	@echo '  IQ_AGAIN=1             boot these also where the record of an earlier run would do'
 	@echo '  IQ_KUNIT_TIMEOUT=<s>   so long the KUnit tests of one machine may take (600)'
 
