@@ -95,7 +95,8 @@ list=$(vendor_archs)
 mapfile -t archs <<<"$list"
 
 suites="build grafttime lts style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module scenarios mutants"
-# They keep one core busy each, or little more, and two of them run at a time.
+# They keep one core busy each, or little more, and wait now and then: one more of
+# them than there are cores runs at a time.
 narrow=" lts style sources tools graft series kabi rules models faultmodel kunitconfig "
 # That of the SMMUv3
 all=$suites
@@ -128,7 +129,7 @@ run_suite()
 trap 'for job in $(jobs -rp); do kill -- -"$job" 2>/dev/null || kill "$job" || :; done; wait' EXIT
 for name; do
 	if [[ $narrow = *" $name "* ]]; then
-		while [ "$(jobs -rp | wc -l)" -ge $((IQ_JOBS < 2 ? 1 : 2)) ]; do
+		while [ "$(jobs -rp | wc -l)" -ge $((IQ_JOBS < 2 ? 1 : IQ_JOBS + 1)) ]; do
 			wait -n || :
 		done
 		set -m

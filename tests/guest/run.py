@@ -79,13 +79,15 @@ class Arch:
 # On a host that is busy with other things the timer check fails, and a CPU was
 # seen to lose its one-shot APIC timer for good (in QEMU 10.0 or in 7.3's
 # hrtimers: the event is programmed and never comes); a periodic one cannot be
-# lost. Without tsc=reliable the TSC of a CPU of no known vendor is given up,
-# and every look at the clock is an exit.
+# lost. Linux takes a Nehalem's TSC for constant, so that one CPU calibrates its
+# delays for all of them: on a busy host others were wrong by a factor of three.
+# Without tsc=reliable a watchdog may give the TSC up, and then every look at the
+# clock is an exit.
 X86 = Arch(
     name="x86", prefix="", cross="", image="arch/x86/boot/bzImage",
     qemu="qemu-system-x86_64",
     args=("-L", "/usr/share/seabios", "-L", "/usr/share/qemu",
-          "-machine", "q35", "-cpu", "qemu64,+x2apic",
+          "-machine", "q35", "-cpu", "Nehalem,+x2apic",
           # Native hotplug; and ACPI of half the size boots seconds faster.
           "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
     append="console=ttyS0 no_timer_check highres=off nohz=off tsc=reliable "
