@@ -1,14 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For drivers in which a command is two u64 and is made of another structure:
- * what the backend expects of the driver. The layout in memory is the same.
+ * What the backend expects of the driver, for those that have it not.
  */
 #ifndef __SMMU_QUARANTINE_COMPAT_H
 #define __SMMU_QUARANTINE_COMPAT_H
 
 #include "../core/compat/compat.h"
 
+#ifdef IQ_HAVE_SMMU_INVS
+
+#define smmu_quarantine_blocked NULL
+
+#else /* !IQ_HAVE_SMMU_INVS */
+
+/*
+ * A flush lets go of the list of who is attached before it sends the last of what it has
+ * made of it. So it is an RCU reader from its look at the list to the last answer, in any
+ * context, and the core waits for it once a device is blocked.
+ */
+#include <linux/rcupdate.h>
+
+#if IS_ENABLED(CONFIG_IOMMU_QUARANTINE_ARM)
+#define smmu_quarantine_hold_reset() guard(rcu)()
+#else
+#define smmu_quarantine_hold_reset() do { } while (0)
+#endif
+
+/* struct iommu_quarantine_backend::blocked. Context: process. */
+static inline void smmu_quarantine_blocked(struct device *dev)
+{
+	synchronize_rcu();
+}
+
+#endif /* IQ_HAVE_SMMU_INVS */
+
 #ifndef IQ_HAVE_SMMU_CMD
+/* A command is two u64 there and is made of another structure; the layout is the same. */
 
 #include <linux/bitfield.h>
 

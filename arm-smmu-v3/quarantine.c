@@ -1152,6 +1152,7 @@ static int __maybe_unused smmu_quarantine_pretend(struct device *dev)
 static struct iommu_quarantine_backend smmu_quarantine_backend = {
 	.name = "arm-smmu-v3",
 	.verify = smmu_quarantine_verify,
+	.blocked = smmu_quarantine_blocked,
 #ifdef CONFIG_IOMMU_QUARANTINE_FAULT
 	.pretend = smmu_quarantine_pretend,
 #endif

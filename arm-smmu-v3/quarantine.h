@@ -220,14 +220,6 @@ static inline bool smmu_quarantine_force_sync(struct arm_smmu_cmdq_batch *cmds)
 	       (*(const u64 *)cmds->cmds & CMDQ_0_OP) == CMDQ_OP_ATC_INV;
 }
 
-#ifndef IQ_HAVE_SMMU_INVS
-/*
- * From the look at who is attached to the last answer: no bracket around a reset opens
- * meanwhile, see quarantine_gdev_block(). Context: any.
- */
-#define smmu_quarantine_hold_reset() guard(rcu)()
-#endif
-
 /* @ste: a stream table entry, not a context descriptor */
 static inline void smmu_quarantine_set(struct arm_smmu_entry_writer *writer,
 				       bool ste, __le64 *entry, unsigned int i,
@@ -237,10 +229,6 @@ static inline void smmu_quarantine_set(struct arm_smmu_entry_writer *writer,
 }
 
 #else /* !CONFIG_IOMMU_QUARANTINE_ARM */
-
-#ifndef IQ_HAVE_SMMU_INVS
-#define smmu_quarantine_hold_reset() do { } while (0)
-#endif
 
 static inline int smmu_quarantine_filter(struct arm_smmu_device *smmu,
 					 struct arm_smmu_cmd *cmds, int n,

@@ -341,7 +341,7 @@ static void quarantine_block(struct quarantine *q)
 
 	/* Pairs with READ_ONCE() in iommu_quarantine_stale(), same task */
 	WRITE_ONCE(q->blocker, current);
-	ret = pci_dev_reset_iommu_prepare(pdev);
+	ret = quarantine_prepare(q, pdev);
 	WRITE_ONCE(q->blocker, NULL);
 	if (ret == -ECANCELED)
 		return;

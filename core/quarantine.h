@@ -75,7 +75,7 @@ struct quarantine_proof {
  *	none; written by the report that won @word, after @evidence
  * @told: what @work has told of @broken
  * @lines: limits what it says of that in the log; the other ways are for machines
- * @blocker: the task of @work while it calls pci_dev_reset_iommu_prepare()
+ * @blocker: the task of @work while it calls quarantine_prepare()
  * @held: one of gdev->reset_depth is ours; under group->mutex
  * @has_sysfs: the files are there; probe and release only
  * @condemned: broken when it was released, or reported since; the next device
@@ -170,6 +170,7 @@ void quarantine_proof_frozen(struct pci_dev *pdev, bool mark,
 			     struct quarantine_proof *proof);
 void quarantine_proof_narrow(struct pci_dev *pdev,
 			     struct quarantine_proof *proof);
+int quarantine_prepare(struct quarantine *q, struct pci_dev *pdev);
 int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 			    const struct quarantine_proof *before);
 void quarantine_bracket_narrow(struct quarantine *q, struct pci_dev *pdev);

@@ -232,6 +232,23 @@ void quarantine_proof_leave(struct pci_dev *pdev,
 	proof->ats = PROOF_ATS;
 }
 
+/**
+ * quarantine_prepare() - block a device, and wait until nothing is under way to it
+ * @q: its state
+ * @pdev: the device
+ *
+ * Context: process, the device cannot be released.
+ * Return: what pci_dev_reset_iommu_prepare() returns.
+ */
+int quarantine_prepare(struct quarantine *q, struct pci_dev *pdev)
+{
+	int ret = pci_dev_reset_iommu_prepare(pdev);
+
+	if (!ret && q->backend->blocked)
+		q->backend->blocked(q->dev);
+	return ret;
+}
+
 /*
  * Brackets may be nested: the outermost one samples the proof and looks at it
  * in the end, and the return codes are ANDed on the way. If the reset is over
@@ -252,7 +269,7 @@ int quarantine_bracket_open(struct quarantine *q, struct pci_dev *pdev,
 		}
 	}
 
-	ret = pci_dev_reset_iommu_prepare(pdev);
+	ret = quarantine_prepare(q, pdev);
 	/*
 	 * Now, not before: the driver may turn ATS off as it blocks the device,
 	 * which would look like the work of a reset.

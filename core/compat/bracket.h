@@ -18,7 +18,6 @@
  */
 #ifdef CONFIG_IOMMU_QUARANTINE
 
-#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 
 static int __iommu_group_alloc_blocking_domain(struct iommu_group *group);
@@ -153,12 +152,6 @@ static int quarantine_gdev_block(struct iommu_group *group,
 	}
 	gdev->blocked = true;
 	group->recovery_cnt++;
-	/*
-	 * A driver that lets go of its list of devices before it sends what it has
-	 * made of it is an RCU reader until that is answered: nothing of it is on
-	 * its way to the device when the reset begins.
-	 */
-	synchronize_rcu();
 	return 0;
 }
 

@@ -29,6 +29,8 @@ struct mock_dev {
 	struct iommu_domain *pasid[MOCK_PASIDS];
 	bool fenced;
 	bool lost;		/* its IOMMU says nothing, so it accuses nobody */
+	int settled;		/* how often nothing was to be under way to it */
+	int settled_late;	/* after its reset, or before it was blocked */
 };
 
 struct mock_iommu {
@@ -305,10 +307,27 @@ static int mock_pretend(struct device *dev)
 	return 0;
 }
 
+static int mock_nothing(struct device *dev, void *data)
+{
+	return 0;
+}
+
+static void mock_settle(struct device *dev)
+{
+	struct mock_dev *md = mock_of(dev);
+
+	md->settled++;
+	if (md->domain != &mock_blocked || atomic_read(&md->d->flrs))
+		md->settled_late++;
+	/* It takes group->mutex, which a flush that this would wait for may need */
+	iommu_group_for_each_dev(dev->iommu_group, NULL, mock_nothing);
+}
+
 static struct iommu_quarantine_backend mock_backend = {
 	.name = "mock",
 	.ops = &mock_ops,
 	.verify = mock_verify,
+	.blocked = mock_settle,
 	.pretend = mock_pretend,
 };
 
@@ -422,10 +441,34 @@ static void mock_test_same_memory(struct kunit *test)
 	iq_expect_in_service(test, d);
 }
 
+/* A driver's flush may be under way to a device while it is blocked, but not in its reset */
+static void mock_test_settled_before_reset(struct kunit *test)
+{
+	struct iq_dev *d = iq_the(test, IQ_OTHER);
+	struct mock_dev *md = mock_of(iq_device(d));
+
+	atomic_set(&d->flrs, 0);
+	KUNIT_ASSERT_EQ(test, iq_reset(d), 0);
+	KUNIT_EXPECT_EQ(test, md->settled, 1);
+	KUNIT_EXPECT_EQ(test, md->settled_late, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->flrs), 1);
+
+	/* The work's own blocking, and the reset that it waits for */
+	atomic_set(&d->flrs, 0);
+	md->settled = 0;
+	iq_break_and_wait(test, d);
+	KUNIT_EXPECT_EQ(test, md->settled, 1);
+	iq_recover(test, d);
+	KUNIT_EXPECT_EQ(test, md->settled, 2);
+	KUNIT_EXPECT_EQ(test, md->settled_late, 0);
+	iq_expect_in_service(test, d);
+}
+
 static struct kunit_case mock_cases[] = {
 #include "cases.h"
 	KUNIT_CASE(mock_test_nobody_says),
 	KUNIT_CASE(mock_test_same_memory),
+	KUNIT_CASE(mock_test_settled_before_reset),
 	{}
 };
 

@@ -107,6 +107,11 @@ struct iommu_broken_evidence {
  *	the answer; called under group->mutex after the device was re-attached.
  *	Returns 0 when it answered (or has nothing to answer), else a negative
  *	error after having reported the device again.
+ * @blocked: RID and PASIDs of the device were attached to the blocking domain,
+ *	and its reset is about to begin; to return when everything has been answered
+ *	that the driver was about to send to it before. Called in process context,
+ *	without group->mutex, while the device cannot be released. NULL where
+ *	nothing outlives an attach.
  * @pretend: go the way of a timeout that names @dev, fence and report, for tests;
  *	called in process context while the device cannot be released. May be
  *	NULL. Returns 0 or a negative error.
@@ -116,6 +121,7 @@ struct iommu_quarantine_backend {
 	const char *name;
 	const struct iommu_ops *ops;
 	int (*verify)(struct device *dev);
+	void (*blocked)(struct device *dev);
 	int (*pretend)(struct device *dev);
 	struct list_head node;
 };
