@@ -142,11 +142,11 @@ patch:
 	$(need_kernel)
 	@/usr/bin/python3 scripts/series.py patch '$(KERNEL)' $(if $(OUT),'$(OUT)')
 
-kabi: deps
+kabi:
 	$(need_kernel)
 	@scripts/kabi.sh
 
-matrix: deps
+matrix:
 	@scripts/matrix.sh $(ARGS) $(KERNELS)
 
 callouts:
@@ -176,11 +176,11 @@ bench: qemu
 	@tests/guest/run.sh bench $(if $(VENDOR),--vendor '$(VENDOR)')
 
 .PHONY: kunit
-kunit: deps
+kunit:
 	@scripts/kunit.sh $(or $(ARCH),all)
 
 .PHONY: kunit-coverage
-kunit-coverage: deps
+kunit-coverage:
 	@scripts/kunit.sh --coverage x86_64 arm64
 
 .PHONY: kunit-mutants
