@@ -1200,6 +1200,13 @@ MUTANTS = [
      ("legacy", "scalable")),
     ("no-rerun", VTD, r"\tif \(rc == -EAGAIN\) \{\n", "\tif (rc == -EAGAIN)\n\t\trc = 0;\n\tif (false) {\n",
      "neighbour_ahead", "neighbour-invalidations", ("legacy",)),
+    # The fenced device is asked once more, and the neighbour waits for it once more.
+    ("fenced-is-asked", VTD,
+     r"\t\tstate = atomic_read\(&vdev->state\);\n(?=\t\tif \(state == VTD_HEALTHY\)\n\t\t\treturn false;)",
+     "\t\tstatic atomic_t once;\n\n"
+     "\t\tstate = atomic_read(&vdev->state);\n"
+     "\t\tif (state == VTD_FENCED && !atomic_xchg(&once, 1))\n\t\t\treturn false;\n",
+     "neighbour_unmaps", "neighbour-stalls", ("legacy",)),
     # A second CPU takes somebody else's fence, not finished yet, for done.
     ("fencing-is-fenced", VTD,
      r"\t\t\tif \(state == VTD_FENCING\)\n\t\t\t\tvtd_fence\(vdev\);\n\t\t\telse\n",

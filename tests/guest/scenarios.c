@@ -592,7 +592,7 @@ static void neighbour(unsigned int flags, unsigned int stalls, unsigned int agai
 
 /*
  * C4: a neighbour that unmaps all along stalls for one timeout at most and
- * loses no invalidation. Red: plain.
+ * loses no invalidation. Red: plain, fenced-is-asked.
  */
 static void s_neighbour_unmaps(void)
 {
