@@ -107,8 +107,8 @@ struct iommu_broken_evidence {
  *	the answer; called under group->mutex after the device was re-attached.
  *	Returns 0 when it answered (or has nothing to answer), else a negative
  *	error after having reported the device again.
- * @blocked: RID and PASIDs of the device were attached to the blocking domain,
- *	and its reset is about to begin; to return when everything has been answered
+ * @blocked: RID and PASIDs of the device were attached to the blocking domain, for
+ *	the quarantine or for a reset; to return when everything has been answered
  *	that the driver was about to send to it before. Called in process context,
  *	without group->mutex, while the device cannot be released. NULL where
  *	nothing outlives an attach.
