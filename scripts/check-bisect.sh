@@ -6,6 +6,7 @@
 # nothing of ours that a later commit defines. KTAP on stdout.
 # Seen failing: the first commit with the Makefile and Kconfig of the last.
 set -euo pipefail
+export IQ_WARNINGS=1
 . "$(dirname "$0")/lib.sh"
 . "$IQ_ROOT/scripts/ktap.sh"
 

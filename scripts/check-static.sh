@@ -55,7 +55,7 @@ build_tree()
 	for fragment in "${@:4}"; do
 		options+=(--config-fragment "$IQ_ROOT/tests/config/$fragment")
 	done
-	"$IQ_ROOT/scripts/build-kernel.sh" "$kind" --arch "$2" \
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$kind" --arch "$2" \
 		--name "static-$1" --like "$kind" "${options[@]}" --targets "$3"
 }
 

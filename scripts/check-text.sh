@@ -10,8 +10,9 @@ set -euo pipefail
 # build plain|grafted ARCH FRAGMENTS FOLDERS NAME
 build()
 {
-	# Like no other: what is compared is what was compiled from that source
-	"$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "$5-$1" --like none \
+	# Like no other: what is compared is what was compiled from that source. And with the
+	# matrix it shares objects of which the warnings are looked at.
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$1" --arch "$2" --name "$5-$1" --like none \
 		--fragments "base.config $2.config text.config $3" \
 		--targets "prepare $4"
 }

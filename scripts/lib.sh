@@ -15,10 +15,12 @@ IQ_CACHE=$(cd "$IQ_CACHE" && pwd -P)
 IQ_ME=$(basename "$0" .sh)
 export IQ_ROOT IQ_CACHE IQ_JOBS
 export PYTHONDONTWRITEBYTECODE=1
-# One ccache for all that is built. What it needs to know of a source it takes from the
-# compiler's list of dependencies, which all of them make: nothing is preprocessed only to be
-# hashed. What is compiled for the first time takes a tenth less than with CCACHE_NOCPP2.
-export CCACHE_DIR=$IQ_CACHE/ccache CCACHE_BASEDIR=$IQ_CACHE CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
+# One ccache for all that is built. A miss is compiled from what was hashed, instead of being
+# preprocessed once more. That takes a tenth less, but the compiler does not see any more what
+# is a macro, and warns of such: not where its warnings are looked at (IQ_WARNINGS).
+export CCACHE_DIR=$IQ_CACHE/ccache CCACHE_BASEDIR=$IQ_CACHE CCACHE_NOHASHDIR=1
+export CCACHE_NOCPP2=1
+[ -z "${IQ_WARNINGS:-}" ] || unset CCACHE_NOCPP2
 
 say()
 {
@@ -87,11 +89,11 @@ build_aloud()
 {
 	local obj
 
-	obj=$("$IQ_ROOT/scripts/build-kernel.sh" "$@" --targets prepare) || return 1
+	obj=$(IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$@" --targets prepare) || return 1
 	# The compiler speaks only when it runs; ccache repeats what it said.
 	mkdir -p "$obj/drivers"
 	find "$obj/drivers" -name '*.o' -delete
-	"$IQ_ROOT/scripts/build-kernel.sh" "$@" \
+	IQ_WARNINGS=1 "$IQ_ROOT/scripts/build-kernel.sh" "$@" \
 		--targets "drivers/iommu/ drivers/pci/ drivers/vfio/pci/"
 }
 

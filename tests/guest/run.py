@@ -1367,7 +1367,7 @@ def mutant_build(base):
 def make_mutant(arch, source, build):
     """Build; returns what was compiled."""
     env = dict(arch.make_env(), CCACHE_DIR=os.path.join(CACHE, "ccache"), CCACHE_BASEDIR=CACHE,
-               CCACHE_NOHASHDIR="1", CCACHE_DEPEND="1")
+               CCACHE_NOHASHDIR="1", CCACHE_NOCPP2="1")
     # As build-kernel.sh has set them: else all would be out of date.
     try:
         with open(os.path.join(build, ".iq-make"), encoding="utf-8") as handle:
