@@ -142,11 +142,11 @@ patch:
 	$(need_kernel)
 	@/usr/bin/python3 scripts/series.py patch '$(KERNEL)' $(if $(OUT),'$(OUT)')
 
-kabi:
+kabi: deps
 	$(need_kernel)
 	@scripts/kabi.sh
 
-matrix:
+matrix: deps
 	@scripts/matrix.sh $(ARGS) $(KERNELS)
 
 callouts:
@@ -176,11 +176,11 @@ bench: qemu
 	@tests/guest/run.sh bench $(if $(VENDOR),--vendor '$(VENDOR)')
 
 .PHONY: kunit
-kunit:
+kunit: deps
 	@scripts/kunit.sh $(or $(ARCH),all)
 
 .PHONY: kunit-coverage
-kunit-coverage:
+kunit-coverage: deps
 	@scripts/kunit.sh --coverage x86_64 arm64
 
 .PHONY: kunit-mutants

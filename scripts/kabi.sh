@@ -12,6 +12,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+need pahole spatch python3
 arch=${KABI_ARCH:-x86}
 case $arch in
 x86|arm64) ;;
@@ -22,7 +23,6 @@ case $quick in
 0|1) ;;
 *) die "KABI_QUICK=$quick: say 0 or 1" ;;
 esac
-"$IQ_ROOT/scripts/deps.sh"
 "$IQ_ROOT/scripts/sources.sh" kernel
 src=$("$IQ_ROOT/scripts/sources.sh" path kernel)
 if [ -n "${KABI_CONFIG:-}" ]; then

@@ -46,7 +46,6 @@ if [ -n "$coverage" ]; then
 	done
 fi
 
-"$IQ_ROOT/scripts/deps.sh"
 # One set of logs; a build has its own lock
 [ -n "$build_only" ] || take_lock kunit
 "$IQ_ROOT/scripts/sources.sh" kernel

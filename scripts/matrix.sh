@@ -59,13 +59,12 @@ declared()
 			older "$version" 6.12 || echo "$version"
 		done
 }
-kernels_or_die "$@"
-"$IQ_ROOT/scripts/deps.sh"
 if [ $# -eq 0 ]; then
 	list=$(declared)
 	mapfile -t kernels <<<"$list"
 	set -- "${kernels[@]}"
 fi
+kernels_or_die "$@"
 # This is how an unverified kernel is verified.
 export FORCE=1
 
