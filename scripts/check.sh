@@ -96,7 +96,7 @@ mapfile -t archs <<<"$list"
 
 suites="build grafttime lts style sources tools graft series kabi rules models faultmodel kunitconfig text static kunit module scenarios mutants"
 # They keep one core busy each, or little more, and wait now and then: one more of
-# them than there are cores runs at a time.
+# them than IQ_JOBS runs at a time.
 narrow=" lts style sources tools graft series kabi rules models faultmodel kunitconfig "
 # That of the SMMUv3
 all=$suites
